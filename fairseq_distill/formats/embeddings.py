@@ -1,0 +1,204 @@
+"""Sentence embeddings on disk: ``.npy`` (row i = line i of the text) with a sidecar ``NAME.npy.json``, or LASER's raw files."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+import numpy as np
+
+from fairseq_distill.errors import DataError
+from fairseq_distill.formats.atomic import PathLike, atomic_path, disk_error, write_text
+
+DTYPES = ("float32", "float16")
+FORMAT_VERSION = 1
+
+
+@dataclass
+class EmbeddingInfo:
+    """What the sidecar of an embedding file says.
+
+    Attributes:
+        encoder: fingerprint of the encoder that made the rows (``student:1f3a…``, ``sbert:…``).
+        space: fingerprint of the teacher space; two files compare only within one space.
+        normaliser: version of the text normalisation, e.g. ``laser-1``.
+        text_sha256: SHA-256 of the text file, or None when it was a stream.
+        unit_length: whether each row has Euclidean length 1.
+        extra: anything else a maker wants to record.
+    """
+
+    encoder: str
+    space: str
+    normaliser: str
+    text_sha256: Optional[str] = None
+    unit_length: bool = False
+    version: int = FORMAT_VERSION
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+def sidecar_path(path: PathLike) -> Path:
+    """Where the description of an embedding file lies: beside it, ``.json`` appended."""
+    return Path(str(path) + ".json")
+
+
+def write_info(path: PathLike, info: EmbeddingInfo) -> None:
+    """Write the sidecar of embedding file ``path``."""
+    write_text(sidecar_path(path), json.dumps(asdict(info), indent=1, sort_keys=True) + "\n")
+
+
+def read_info(path: PathLike) -> Optional[EmbeddingInfo]:
+    """The sidecar of embedding file ``path``, or None when there is none.
+
+    Raises:
+        DataError: the sidecar is not valid.
+    """
+    sidecar = sidecar_path(path)
+    if not sidecar.is_file():
+        return None
+    try:
+        return EmbeddingInfo(**json.loads(sidecar.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{sidecar} is not a valid description of embeddings: {error}.") from error
+
+
+def open_embeddings(path: PathLike, dim: Optional[int] = None, dtype: Optional[str] = None) -> np.ndarray:
+    """A read-only memory map of the rows, [N, E], float32 or float16.
+
+    Args:
+        path: a ``.npy`` file, or any other name for LASER's headerless row-major file.
+        dim: the width; required for a raw file, checked for ``.npy`` when given.
+        dtype: ``float32`` or ``float16`` of a raw file (float32 when not given).
+
+    Raises:
+        DataError: missing, truncated, of another type or width, or a raw size that does not divide by ``dim``.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(f"{file} does not exist.")
+    if file.suffix == ".npy":
+        rows = _open_npy(file)
+        if dim is not None and rows.shape[1] != dim:
+            raise DataError(f"{file} holds vectors of width {rows.shape[1]:,}, but {dim:,} is wanted.")
+        return rows
+    if dim is None:
+        raise DataError(f"{file} has no header; give the width of its vectors with --dim (and --dtype).")
+    item = np.dtype(_checked_dtype(dtype or "float32"))
+    size = file.stat().st_size
+    if size % (dim * item.itemsize):
+        raise DataError(
+            f"{file} has {size:,} bytes, which is no whole number of {dim:,}-wide {item.name} vectors "
+            f"({dim * item.itemsize:,} bytes each); check --dim and --dtype."
+        )
+    if size == 0:
+        return np.empty((0, dim), dtype=item)
+    return np.memmap(file, dtype=item, mode="r", shape=(size // (dim * item.itemsize), dim))
+
+
+def _open_npy(file: Path) -> np.ndarray:
+    try:
+        rows = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        if file.stat().st_size:
+            with open(file, "rb") as stream:  # an empty array cannot be mapped
+                try:
+                    rows = np.load(stream, allow_pickle=False)
+                    if rows.size == 0 and rows.ndim == 2:
+                        return rows
+                except (ValueError, EOFError, OSError):
+                    pass
+        raise DataError(f"{file} is not a whole .npy file ({error}); make it again.") from error
+    if rows.ndim != 2 or rows.dtype.name not in DTYPES or not rows.flags.c_contiguous:
+        raise DataError(
+            f"{file} holds {rows.dtype.name} of shape {rows.shape}; embeddings are float32 or float16, [N, E], row-major."
+        )
+    return rows
+
+
+def _checked_dtype(dtype: str) -> str:
+    if dtype not in DTYPES:
+        raise DataError(f"{dtype!r} is not a type of embeddings; use one of {', '.join(DTYPES)}.")
+    return dtype
+
+
+class EmbeddingWriter:
+    """Writes rows as they come, in constant memory; the file gets its final name when ``n`` rows are there.
+
+    Use as a context manager. On any error the temporary file is removed.
+
+    Args:
+        path: ``.npy`` by default; headerless when ``raw``.
+        n: number of rows that will come.
+        dim: width of a row.
+        dtype: ``float32`` or ``float16``.
+        raw: write LASER's headerless layout.
+    """
+
+    def __init__(self, path: PathLike, n: int, dim: int, dtype: str = "float32", raw: bool = False):
+        self.path, self.n, self.dim, self.raw = Path(path), n, dim, raw
+        self.dtype = np.dtype(_checked_dtype(dtype))
+        self.written = 0
+        self._context = atomic_path(self.path)
+
+    def __enter__(self) -> "EmbeddingWriter":
+        temporary = self._context.__enter__()
+        try:
+            self._stream = open(temporary, "wb")
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+        if not self.raw:
+            header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.n, self.dim)}
+            np.lib.format.write_array_header_1_0(self._stream, header)
+        return self
+
+    def write(self, rows: np.ndarray) -> None:
+        """Append rows [M, E].
+
+        Raises:
+            DataError: NaN or infinity in a row, or the disk is full.
+            ValueError: wrong width, or more rows than announced.
+        """
+        if rows.ndim != 2 or rows.shape[1] != self.dim or self.written + len(rows) > self.n:
+            raise ValueError(f"{rows.shape} rows do not fit {self.path}: {self.n - self.written} x {self.dim} are expected")
+        rows = np.ascontiguousarray(rows, dtype=self.dtype)
+        require_finite(rows, self.path, self.written)
+        self._stream.write(rows.tobytes())
+        self.written += len(rows)
+
+    def __exit__(self, kind, value, trace) -> "bool | None":
+        try:
+            self._stream.close()
+            if kind is None and self.written != self.n:
+                raise ValueError(f"{self.written} of {self.n} rows were written to {self.path}")
+        except BaseException as error:
+            self._context.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self._context.__exit__(kind, value, trace)
+
+
+def require_finite(rows: np.ndarray, path: PathLike, first_row: int = 0) -> None:
+    """Raise a DataError that names the first row with NaN or infinity."""
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        bad = first_row + int(np.argmin(finite))
+        raise DataError(f"{path}: row {bad:,} (line {bad + 1:,}) holds NaN or infinity; embed the text again.")
+
+
+def iter_blocks(rows: np.ndarray, block: int) -> Iterator[Tuple[int, np.ndarray]]:
+    """(start, rows[start : start + block]) over a memory map."""
+    for start in range(0, len(rows), block):
+        yield start, rows[start : start + block]
+
+
+def require_same_space(first: PathLike, second: PathLike, force: bool = False) -> None:
+    """Refuse two embedding files of different teacher spaces unless ``force``; files without a sidecar are let through.
+
+    Raises:
+        DataError: both have sidecars and their ``space`` differs.
+    """
+    one, two = read_info(first), read_info(second)
+    if force or one is None or two is None or one.space == two.space:
+        return
+    raise DataError(
+        f"{first} is in the teacher space {one.space} but {second} in {two.space}: their cosines mean nothing. "
+        "Embed both with encoders of one teacher, or insist with --force."
+    )

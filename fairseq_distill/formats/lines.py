@@ -1,0 +1,117 @@
+"""Text files: UTF-8, one sentence a line, split at LF alone (``str.splitlines`` also splits at U+2028)."""
+
+import contextlib
+import gzip
+import io
+import sys
+from pathlib import Path
+from typing import BinaryIO, Iterable, Iterator, List
+
+from fairseq_distill.errors import DataError
+from fairseq_distill.formats.atomic import PathLike, atomic_path
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def open_bytes(path: PathLike) -> BinaryIO:
+    """A binary stream of a plain or ``.gz`` file; ``-`` is standard input.
+
+    Raises:
+        DataError: the file does not exist or cannot be opened.
+    """
+    if str(path) == "-":
+        return sys.stdin.buffer
+    try:
+        if str(path).endswith(".gz"):
+            return io.BufferedReader(gzip.open(path))  # type: ignore[arg-type]
+        return open(path, "rb")
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def create_bytes(path: PathLike, compress: bool) -> Iterator[BinaryIO]:
+    """A binary stream to a new file; gzip without name and time, so that equal content gives equal bytes."""
+    with open(path, "wb") as raw:
+        if not compress:
+            yield raw
+            return
+        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+            yield packed  # type: ignore[misc]
+
+
+def iter_lines(path: PathLike) -> Iterator[str]:
+    """The lines of a file in order, without line ends (LF or CR LF) and without a leading byte-order mark.
+
+    Raises:
+        DataError: missing file, or invalid UTF-8 (file, line and byte are named).
+    """
+    with open_bytes(path) as stream:
+        try:
+            for number, raw in enumerate(stream, start=1):
+                if number == 1 and raw.startswith(_BOM):
+                    raw = raw[len(_BOM) :]
+                raw = raw[:-1] if raw.endswith(b"\n") else raw
+                raw = raw[:-1] if raw.endswith(b"\r") else raw
+                try:
+                    yield raw.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise DataError(
+                        f"{path}, line {number:,}: byte {error.start + 1} is not valid UTF-8; "
+                        "convert the file, for instance: iconv -f LATIN1 -t UTF-8."
+                    ) from error
+        except (EOFError, gzip.BadGzipFile) as error:
+            raise DataError(f"{path} is a damaged or truncated gzip file: {error}.") from error
+
+
+def read_lines(path: PathLike) -> List[str]:
+    """All lines of a file; see :func:`iter_lines`."""
+    return list(iter_lines(path))
+
+
+def count_lines(path: PathLike) -> int:
+    """The number of lines; a last line without LF counts."""
+    count, last = 0, b"\n"
+    with open_bytes(path) as stream:
+        while block := stream.read(1 << 20):
+            count += block.count(b"\n")
+            last = block[-1:]
+    return count + (last != b"\n")
+
+
+def write_lines(path: PathLike, lines: Iterable[str]) -> int:
+    """Write lines atomically as UTF-8 with LF; returns how many.
+
+    Raises:
+        ValueError: a line holds a line feed, which would shift every line after it.
+    """
+    count = 0
+    with atomic_path(path) as temporary:
+        with create_bytes(temporary, compress=str(path).endswith(".gz")) as stream:
+            for line in lines:
+                if "\n" in line:
+                    raise ValueError(f"line {count + 1} for {path} holds a line feed")
+                stream.write(line.encode("utf-8") + b"\n")
+                count += 1
+    return count
+
+
+def require_same_length(first: PathLike, n_first: int, second: PathLike, n_second: int) -> None:
+    """Raise a DataError with both numbers unless two files that belong line by line have equally many lines."""
+    if n_first != n_second:
+        raise DataError(
+            f"{first} has {n_first:,} lines but {second} has {n_second:,}; "
+            "they must match line by line. Make both again from the same source."
+        )
+
+
+def require_file(path: PathLike) -> Path:
+    """The path, if it is a file with something in it; a DataError otherwise."""
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(f"{file} does not exist.")
+    if file.stat().st_size == 0:
+        raise DataError(f"{file} is empty.")
+    return file

@@ -1,0 +1,100 @@
+"""The one text path: LASER's normalisation, then the student's SentencePiece model; for training and for embedding alike.
+
+Order of LASER's preprocessing: characters of Unicode category C become spaces, Moses punctuation normalisation,
+lower-case, white space folded. Source: facebookresearch/LASER, ``SPMApply`` and ``laser_encoders``.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Dict, List, Sequence
+
+import numpy as np
+import sentencepiece
+from sacremoses import MosesPunctNormalizer
+
+from fairseq_distill.errors import DataError
+from fairseq_distill.formats.dictionary import EOS, UNK, Dictionary
+
+# Raise the number when the output of `normalise` changes for any input: it is stored with every embedding and checkpoint.
+NORMALISER = "laser-1"
+
+_SPACE = re.compile(r"\s+")
+
+
+class _NonPrinting(Dict[int, str]):
+    """A table for ``str.translate`` that maps each character of category C to a space, filled as characters come."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        self[code] = " " if unicodedata.category(character).startswith("C") else character
+        return self[code]
+
+
+_NON_PRINTING = _NonPrinting()
+
+
+@lru_cache(maxsize=None)
+def _punctuation(lang: str) -> MosesPunctNormalizer:
+    normaliser = MosesPunctNormalizer(lang=lang, perl_parity=True)
+    # sacremoses differs from the Perl script in two rules: a left single quote and a low quote become a double quote there.
+    normaliser.substitutions[21] = ("‘", r'"')
+    normaliser.substitutions[22] = ("‚", r'"')
+    return normaliser
+
+
+def strip_controls(line: str) -> str:
+    """The line with control and other category-C characters as spaces and white space folded; case and marks stay."""
+    return _SPACE.sub(" ", line.translate(_NON_PRINTING)).strip()
+
+
+def normalise(line: str, lang: str = "en") -> str:
+    """LASER's normalisation of one line: what both SPM training and every embedding see.
+
+    Args:
+        line: one sentence, any script.
+        lang: language of Moses' punctuation rules; LASER uses ``en`` for all.
+    """
+    line = line.translate(_NON_PRINTING)
+    line = _punctuation(lang).normalize(line)
+    return _SPACE.sub(" ", line.lower()).strip()
+
+
+class StudentTokenizer:
+    """Text to the student's ids: normalise, SentencePiece, dictionary, EOS. Equal to binarising with ``dict.txt``.
+
+    Args:
+        spm: the serialised SentencePiece model.
+        dictionary: fairseq's dictionary; pieces that are not in it become ``<unk>``.
+
+    Raises:
+        DataError: the SentencePiece model is not one, or fits the dictionary in no piece.
+    """
+
+    def __init__(self, spm: bytes, dictionary: Dictionary):
+        try:
+            self.spm = sentencepiece.SentencePieceProcessor(model_proto=spm)
+        except (RuntimeError, ValueError) as error:
+            raise DataError(f"The SentencePiece model cannot be read: {error}.") from error
+        pieces = [self.spm.id_to_piece(i) for i in range(self.spm.get_piece_size())]
+        self.ids = np.array(
+            [UNK if self.spm.is_unknown(i) else dictionary.id(piece) for i, piece in enumerate(pieces)], dtype=np.int64
+        )
+        if len(self.ids) and (self.ids == UNK).all():
+            raise DataError("The dictionary holds none of the SentencePiece model's pieces: they belong to different students.")
+
+    def pieces(self, lines: Sequence[str]) -> List[List[str]]:
+        """SentencePiece pieces of each normalised line, as ``encode_spm.py`` writes them."""
+        return self.spm.encode([normalise(line) for line in lines], out_type=str)
+
+    def encode(self, lines: Sequence[str], max_length_pieces: int = 0) -> List[np.ndarray]:
+        """int64 ids of each line, EOS at the end; an empty line is EOS alone.
+
+        Args:
+            lines: raw sentences.
+            max_length_pieces: keep at most so many pieces with EOS (0: all).
+        """
+        end = np.array([EOS], dtype=np.int64)
+        keep = max_length_pieces - 1 if max_length_pieces else None
+        rows = self.spm.encode([normalise(line) for line in lines], out_type=int)
+        return [np.concatenate([self.ids[np.asarray(row, dtype=np.int64)[:keep]], end]) for row in rows]
