@@ -1,0 +1,1 @@
+"""The console scripts: each reads its options and calls one library function."""

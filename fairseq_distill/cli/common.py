@@ -1,0 +1,55 @@
+"""What every console script does alike: log to stderr, one sentence for a user's error, first what is run."""
+
+import argparse
+import logging
+import platform
+import shlex
+import sys
+from typing import Callable, Optional, Sequence
+
+from fairseq_distill import __version__
+from fairseq_distill.errors import DistillError
+
+logger = logging.getLogger("fairseq_distill")
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults, and keeps the line breaks of the usage example."""
+
+
+def make_parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:
+    """A parser with ``--quiet`` and ``--version``, whose ``--help`` ends with a usage example."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, epilog=f"example:\n  {example}", formatter_class=HelpFormatter
+    )
+    parser.add_argument("--quiet", action="store_true", help="log errors only")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    main: Callable[[argparse.Namespace], None],
+    argv: Optional[Sequence[str]] = None,
+) -> int:
+    """Parse, configure logging, run; 0 when it went well, 1 after one sentence about a user's error."""
+    args = parser.parse_args(argv)
+    logging.basicConfig(
+        level=logging.WARNING if args.quiet else logging.INFO,
+        format="%(asctime)s | %(levelname)s | %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+        stream=sys.stderr,
+    )
+    words = shlex.join(list(argv) if argv is not None else sys.argv[1:])
+    logger.info(f"{parser.prog} {words} | version {__version__} | python {platform.python_version()}")
+    try:
+        main(args)
+    except DistillError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,1 @@
+"""Text to embeddings with a trained student or a teacher."""

@@ -1,0 +1,1 @@
+"""Margin-based mining: exact k-NN, margin scores, mined pairs."""

@@ -1,0 +1,1 @@
+"""Frozen encoders whose space the students learn."""
