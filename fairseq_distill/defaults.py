@@ -1,5 +1,7 @@
 """Every default number once, each with its source. Options, dataclasses and recipes take them from here."""
 
+from typing import Dict, NamedTuple
+
 # --- text and vocabulary
 SPM_SIZE = 8000  # the dedicated Ge'ez-script vocabulary of the NLLB paper (8k); a student covers few languages
 SPM_CHARACTER_COVERAGE = 0.9999  # rare letters of a low-resource script are worth a piece
@@ -12,6 +14,8 @@ MAX_CHARACTERS = 1000
 MAX_LENGTH_RATIO = 5.0  # characters of the longer side over the shorter one
 RATIO_FREE_CHARACTERS = 20  # sides shorter than this are not judged by their ratio
 MIN_SCRIPT_SHARE = 0.5  # share of letters in the language's script
+MIN_LETTER_SHARE = 0.4  # share of letters among what is no white space; keeps dates and figures in a sentence, drops tables
+SPM_MAX_SENTENCES = 4_000_000  # drawn for SentencePiece training; more text changes a vocabulary of this size little
 
 # --- mining and xsim
 MARGIN = "ratio"  # as in LASER and NLLB
@@ -19,9 +23,43 @@ XSIM_MARGIN = "distance"  # as in the LASER3 paper; the NLLB paper uses ratio
 NEIGHBOURHOOD = 4  # k of the margin; NLLB, section on xsim
 MARGIN_THRESHOLD = 1.06  # ratio margin; best compromise for most languages (NLLB), as in stopes
 RETRIEVAL = "max"  # as in LASER's mine_bitexts.py
+RATIO_FLOOR = 0.01  # least neighbourhood mean that the ratio divides by; the mean of unrelated sentences lies above it
+MAX_MEMORY = 256 << 20  # bytes of k-NN work buffers; larger blocks gain no speed
+BOOTSTRAP_SAMPLES = 1000  # of an xsim interval
 
 # --- objective
 MLM_WEIGHT = 0.09  # --lambda-mask of the fairseq nllb README
 MASK_PROBABILITY = 0.15  # BERT
 MASK_LEAVE_UNMASKED = 0.1  # of the chosen pieces; with MASK_RANDOM gives BERT's 80/10/10
 MASK_RANDOM = 0.1
+MASK_SHARE = 0.25  # share of an update's pieces that is monolingual text, when there is any; see docs/results.md
+
+# --- numerics
+AUTOCAST = "auto"  # bfloat16 on a CPU that multiplies it in hardware, see modules/precision.py
+
+
+# --- embedding text with a teacher or a student
+EMBED_MAX_TOKENS = 8192  # padded tokens of a batch; measured with benchmarks/teacher.py: larger is not faster on 2 cores
+EMBED_CHUNK = 8192  # sentences between two savings: what a kill can cost, and what is sorted by length at a time
+TEACHER_DTYPE = "float16"  # half the disk; cosine to float32 is above 0.999999, see docs/performance.md
+EMBED_DTYPE = "float32"  # as LASER writes
+
+# --- architectures: --arch NAME
+class StudentSize(NamedTuple):
+    """Depth and widths of a registered architecture."""
+
+    layers: int
+    dim: int
+    ffn_dim: int
+    heads: int
+    pre_norm: bool
+
+
+BASE = StudentSize(6, 512, 2048, 8, True)
+SIZES: Dict[str, StudentSize] = {
+    "student_encoder_laser3": StudentSize(12, 1024, 2048, 4, False),  # Heffernan et al. (2022)
+    "student_encoder": BASE,
+    "student_encoder_small": StudentSize(2, 384, 1024, 6, True),  # learns best in minutes on a CPU, see docs/results.md
+    "student_encoder_tiny": StudentSize(1, 64, 128, 2, True),  # for tests
+}
+DROPOUT = 0.1

@@ -1,0 +1,91 @@
+"""Long files in parts: read in chunks, worked on by all cores, results in the order of the lines."""
+
+import itertools
+import logging
+import os
+import time
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Callable, Deque, Iterable, Iterator, List, TypeVar
+
+from fairseq_distill.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+CHUNK_LINES = 20_000  # a second of work or less; results depend on it in nothing but the members of a .gz file
+
+
+def available_workers(wanted: int = 0) -> int:
+    """How many processes to use: ``wanted``, or all cores this process may run on when it is 0."""
+    return wanted if wanted > 0 else len(os.sched_getaffinity(0))
+
+
+def in_chunks(lines: Iterable[T], size: int = CHUNK_LINES) -> Iterator[List[T]]:
+    """Lists of ``size`` items, the last one shorter."""
+    iterator = iter(lines)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk
+
+
+def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """``map`` over processes: results in order, and never more than a few items in memory.
+
+    ``Pool.imap`` would read all items ahead; here the next one is read when a result is taken. A single item, or a
+    single worker, is worked on in this process.
+
+    Raises:
+        DataError: a worker was killed, most likely for memory.
+    """
+    iterator = iter(items)
+    head = list(itertools.islice(iterator, 2))
+    if workers == 1 or len(head) < 2:
+        yield from map(function, itertools.chain(head, iterator))
+        return
+    waiting: Deque[Any] = deque()
+    with ProcessPoolExecutor(workers) as pool:
+        try:
+            for item in itertools.chain(head, iterator):
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "A worker process was killed, most likely because the memory was full; "
+                "run the command again with fewer --workers."
+            ) from error
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class Progress:
+    """Says now and then how far a long step is, and at what rate."""
+
+    def __init__(self, label: str, total: int, unit: str = "lines", every_s: float = 10.0):
+        self.label, self.total, self.unit, self.every_s = label, total, unit, every_s
+        self.done = 0
+        self._start = self._said = time.monotonic()
+
+    def add(self, n: int) -> None:
+        """Count ``n`` more."""
+        self.done += n
+        now = time.monotonic()
+        if now - self._said >= self.every_s:
+            self._said = now
+            logger.info(f"{self.label} | {self.done:,} of {self.total:,} {self.unit} | {self.rate:,.0f} {self.unit}/s")
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._start
+
+    @property
+    def rate(self) -> float:
+        """Units a second, so far."""
+        return self.done / max(self.seconds, 1e-6)

