@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Sets up the environment, checks style, types and shell scripts, then runs the tests.
+#
+#   bash tests/run.sh [PYTEST OPTION OR TEST …]
+#
+#   bash tests/run.sh -m "not slow"                 without the slow tests
+#   bash tests/run.sh tests/unit/test_text.py       one file
+#   bash tests/run.sh -k margin -x                  tests by name, stopping at the first that fails
+# shellcheck source=recipes/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../recipes/common.sh"
+
+check_sources() {
+  log "ruff"
+  ruff check --quiet fairseq_distill data_prep tests setup.py || die "ruff found the lines above; 'ruff check --fix' mends some."
+  log "mypy"
+  mypy --no-error-summary || die "mypy found the lines above."
+  log "shell scripts"
+  local script
+  local -a scripts
+  mapfile -t scripts < <(find . \( -path './.venv*' -o -path ./.git \) -prune -o \( -name '*.sh' -o -path ./.ci/run \) -print | sort)
+  for script in "${scripts[@]}"; do bash -n "$script"; done
+  if command -v shellcheck >/dev/null; then
+    shellcheck --external-sources --severity=warning "${scripts[@]}" || die "shellcheck found the lines above."
+  fi
+}
+
+choose_tests() { # sets CHOSEN: the options and tests of the command line, and all folders where it names no test
+  local argument path folder named=no before=""
+  CHOSEN=()
+  for argument in "$@"; do
+    path="${argument%%::*}"
+    if [[ "$argument" != -* && ! "$before" =~ ^-[kmnpo]$ ]]; then
+      if [[ "$argument" != /* && -e "$CALLED_FROM/$path" ]]; then argument="$CALLED_FROM/$argument"; fi
+      if [[ -e "${argument%%::*}" ]]; then named=yes; fi
+    fi
+    CHOSEN+=("$argument")
+    before="$argument"
+  done
+  if [[ "$named" == yes ]]; then return; fi
+  for folder in unit plugin data_prep end_to_end; do
+    if [[ -n "$(find "tests/$folder" -name 'test_*.py' -print -quit)" ]]; then CHOSEN+=("tests/$folder"); fi
+  done
+}
+
+CALLED_FROM="$PWD"
+cd "$REPO"
+use_environment
+check_sources
+choose_tests "$@"
+log "pytest ${CHOSEN[*]}"
+exec python -m pytest "${CHOSEN[@]}"
