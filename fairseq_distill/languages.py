@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fairseq_distill.errors import ConfigError
 
-_CODE = re.compile(r"^([a-z]{2,3})(?:[_-]([A-Z][a-z]{3}))?$")
+_CODE = re.compile(r"([a-z]{2,3})(?:[_-]([A-Z][a-z]{3}))?")
 
 # Scripts that put no space between words, so that "a fraction of the words" means nothing in them.
 UNSPACED_SCRIPTS = frozenset({"Hani", "Hans", "Hant", "Jpan", "Hira", "Kana", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
@@ -125,7 +125,7 @@ def parse_language(code: str) -> Language:
     Raises:
         ConfigError: the code is not two or three lower-case letters with an optional script (``swa``, ``swh_Latn``).
     """
-    match = _CODE.match(code)
+    match = _CODE.fullmatch(code)
     if not match:
         raise ConfigError(
             f"{code!r} is not a language code; write ISO 639-3 in lower case, with the script if it matters: "

@@ -197,6 +197,8 @@ install_fairseq() { # compiled once for each Python and torch, kept beside pip's
   # Without its own list of dependencies: that names torchaudio, which does not load beside torch 2.13 and then breaks
   # sentence-transformers; the others are in requirements.txt.
   pip_install --no-deps "$wheel"
+  # Beside a user's torch there may be a user's fairseq, whose commands run in another environment.
+  if [[ ! -x "$VENV/bin/fairseq-train" ]]; then pip_install --no-deps --force-reinstall "$wheel"; fi
 }
 
 check_imports() {

@@ -79,14 +79,19 @@ def open_binarised(prefix: PathLike) -> Sequences:
         raise DataError(f"{index_path} names the token type {code}, which is no integer type of fairseq's.")
     expected = _HEADER_BYTES + n * (4 + 8)
     if index_path.stat().st_size != expected:
-        raise DataError(f"{index_path} has {index_path.stat().st_size:,} bytes instead of {expected:,}; binarise again.")
+        raise DataError(
+            f"{index_path} has {index_path.stat().st_size:,} bytes instead of {expected:,}; binarise again."
+        )
     item = np.dtype(_TYPES[code])
     if n == 0:
         return Sequences(np.empty(0, item), np.empty(0, np.int64), np.empty(0, np.int32))
     lengths = np.memmap(index_path, np.int32, "r", _HEADER_BYTES, shape=(n,))
     pointers = np.memmap(index_path, np.int64, "r", _HEADER_BYTES + 4 * n, shape=(n,))
-    needed = int(pointers[-1]) + int(lengths[-1]) * item.itemsize
-    size = bin_path.stat().st_size
+    ends = np.cumsum(lengths, dtype=np.int64)
+    starts = ends - lengths
+    if lengths.min() < 1 or not np.array_equal(pointers, starts * item.itemsize):
+        raise DataError(f"{index_path} is damaged: its sentences do not follow one another; binarise again.")
+    needed, size = int(ends[-1]) * item.itemsize, bin_path.stat().st_size
     if size != needed:
         raise DataError(f"{bin_path} has {size:,} bytes, but {index_path} describes {needed:,}; binarise again.")
-    return Sequences(np.memmap(bin_path, item, "r"), np.asarray(pointers) // item.itemsize, np.asarray(lengths))
+    return Sequences(np.memmap(bin_path, item, "r"), starts, np.asarray(lengths))

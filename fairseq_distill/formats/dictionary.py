@@ -1,5 +1,6 @@
 """fairseq's ``dict.txt`` without fairseq: one ``piece count`` a line, after four implied special symbols."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Dict, List
 
@@ -20,10 +21,9 @@ class Dictionary:
     symbols: List[str]
 
     def __post_init__(self) -> None:
-        # The last row of a repeated symbol must not win: the four specials keep ids 0 to 3.
-        self.index: Dict[str, int] = {}
-        for position, symbol in enumerate(self.symbols):
-            self.index.setdefault(symbol, position)
+        # Of a repeated symbol the last row counts, as in fairseq; but the four specials keep ids 0 to 3, as LASER sets them.
+        self.index: Dict[str, int] = {symbol: position for position, symbol in enumerate(self.symbols)}
+        self.index.update({symbol: position for position, symbol in enumerate(SPECIALS)})
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -34,8 +34,12 @@ class Dictionary:
 
     @property
     def text(self) -> str:
-        """The file's content, without the four specials."""
-        return "".join(f"{symbol} 1\n" for symbol in self.symbols[len(SPECIALS) :])
+        """The file's content, without the four specials; what stands twice is flagged, so that it can be read again."""
+        seen, lines = set(SPECIALS), []
+        for symbol in self.symbols[len(SPECIALS) :]:
+            lines.append(f"{symbol} 1 {_OVERWRITE}\n" if symbol in seen else f"{symbol} 1\n")
+            seen.add(symbol)
+        return "".join(lines)
 
 
 def parse_dictionary(lines: List[str], path: PathLike) -> Dictionary:
@@ -69,5 +73,12 @@ def read_dictionary(path: PathLike) -> Dictionary:
 
 
 def write_dictionary(path: PathLike, pieces: List[str]) -> None:
-    """Write ``dict.txt`` for pieces in id order (id = position + 4)."""
+    """Write ``dict.txt`` for pieces in id order (id = position + 4).
+
+    Raises:
+        ValueError: a piece is a special symbol or stands twice.
+    """
+    repeated = [piece for piece, times in Counter([*SPECIALS, *pieces]).items() if times > 1]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} stands twice in the dictionary for {path}")
     write_lines(path, (f"{piece} 1" for piece in pieces))

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import io
 import sys
+import zlib
 from pathlib import Path
 from typing import BinaryIO, Iterable, Iterator, List
 
@@ -48,22 +49,27 @@ def iter_lines(path: PathLike) -> Iterator[str]:
     Raises:
         DataError: missing file, or invalid UTF-8 (file, line and byte are named).
     """
-    with open_bytes(path) as stream:
-        try:
-            for number, raw in enumerate(stream, start=1):
-                if number == 1 and raw.startswith(_BOM):
-                    raw = raw[len(_BOM) :]
-                raw = raw[:-1] if raw.endswith(b"\n") else raw
-                raw = raw[:-1] if raw.endswith(b"\r") else raw
-                try:
-                    yield raw.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise DataError(
-                        f"{path}, line {number:,}: byte {error.start + 1} is not valid UTF-8; "
-                        "convert the file, for instance: iconv -f LATIN1 -t UTF-8."
-                    ) from error
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise DataError(f"{path} is a damaged or truncated gzip file: {error}.") from error
+    with open_bytes(path) as stream, _readable(path):
+        for number, raw in enumerate(stream, start=1):
+            if number == 1 and raw.startswith(_BOM):
+                raw = raw[len(_BOM) :]
+            raw = raw[:-1] if raw.endswith(b"\n") else raw
+            raw = raw[:-1] if raw.endswith(b"\r") else raw
+            try:
+                yield raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{path}, line {number:,}: byte {error.start + 1} is not valid UTF-8; "
+                    "convert the file, for instance: iconv -f LATIN1 -t UTF-8."
+                ) from error
+
+
+@contextlib.contextmanager
+def _readable(path: PathLike) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} is a damaged or truncated gzip file: {error}.") from error
 
 
 def read_lines(path: PathLike) -> List[str]:
@@ -72,9 +78,13 @@ def read_lines(path: PathLike) -> List[str]:
 
 
 def count_lines(path: PathLike) -> int:
-    """The number of lines; a last line without LF counts."""
+    """The number of lines that :func:`iter_lines` gives; a last line without LF counts.
+
+    Raises:
+        DataError: missing or damaged file.
+    """
     count, last = 0, b"\n"
-    with open_bytes(path) as stream:
+    with open_bytes(path) as stream, _readable(path):
         while block := stream.read(1 << 20):
             count += block.count(b"\n")
             last = block[-1:]

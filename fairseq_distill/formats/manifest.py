@@ -107,11 +107,16 @@ def read_manifest(directory: PathLike) -> Manifest:
     """
     path = Path(directory) / NAME
     if not path.is_file():
-        raise DataError(f"{path} does not exist: {directory} is not a data directory; make one with data_prep/prepare.sh.")
+        raise DataError(
+            f"{path} does not exist: {directory} is not a data directory; make one with data_prep/prepare.sh."
+        )
     try:
         raw: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if raw.get("format_version") != FORMAT_VERSION:
-            raise DataError(f"{path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}; prepare the data again.")
+            raise DataError(
+                f"{path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}; "
+                "prepare the data again."
+            )
         manifest = Manifest(
             **{
                 **raw,
@@ -120,8 +125,8 @@ def read_manifest(directory: PathLike) -> Manifest:
                 "counts": [Count(**count) for count in raw["counts"]],
             }
         )
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path} is not a valid manifest: {error}.") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{path} is not a valid manifest: {error}; prepare the data again.") from error
     for corpus in manifest.corpora:
         if corpus.kind not in KINDS or corpus.split not in SPLITS:
             raise DataError(f"{path}: corpus {corpus.id!r} has kind {corpus.kind!r} and split {corpus.split!r}.")
