@@ -5,6 +5,7 @@ pair to teacher and student, but gives neither the unit nor the schedule. Here b
 of their words, and the fraction is a pure function of the update number.
 """
 
+import math
 from dataclasses import dataclass
 from typing import List
 
@@ -39,13 +40,13 @@ class Curriculum:
         """The part j, from 1 to ``increments``, that update number ``update`` (from 0) shows."""
         if self.increments == 1 or update >= self.updates:
             return self.increments
-        progress = update / self.updates
-        if self.pacing == "root":
-            progress = progress**0.5
         if self.pacing == "step":
             return 1
-        # `increments` equal bands of progress would show the whole only from `updates` on; so there are increments - 1.
-        return min(self.increments - 1, 1 + int(progress * (self.increments - 1)))
+        # Parts 1 to n - 1 share the time before `updates`. Whole numbers: 29 / 100 * 100 is below 29 in floats.
+        bands = self.increments - 1
+        if self.pacing == "root":  # floor(bands * sqrt(update / updates))
+            return 1 + math.isqrt(update * bands * bands // self.updates)
+        return 1 + update * bands // self.updates
 
     def next_change(self, update: int) -> "int | None":
         """The first update after ``update`` that shows another part; None when there is none."""
