@@ -34,6 +34,17 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         raise
 
 
+def require_folder(path: PathLike) -> None:
+    """Raise a DataError unless ``path`` could be written: for work so long that its end is too late to find out."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise DataError(f"{path} cannot be written: there is no folder {folder}.")
+    if Path(path).is_dir():
+        raise DataError(f"{path} cannot be written: it is a folder.")
+    if not os.access(folder, os.W_OK):
+        raise DataError(f"{path} cannot be written: {folder} is read-only.")
+
+
 def disk_error(error: OSError, path: PathLike) -> DataError:
     """A DataError that says in one sentence why ``path`` could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -1,10 +1,13 @@
 """Mined bitext: ``score<TAB>source<TAB>target``, best first, no quoting, as LASER writes it."""
 
+import math
 from dataclasses import dataclass
 from typing import Iterable, Iterator, Optional
 
+import numpy as np
+
 from fairseq_distill.errors import DataError
-from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.atomic import PathLike, atomic_path
 from fairseq_distill.formats.lines import iter_lines, write_lines
 
 
@@ -39,12 +42,19 @@ def read_mined_pairs(path: PathLike) -> Iterator[MinedPair]:
     """
     for number, text in enumerate(iter_lines(path), start=1):
         fields = text.split("\t")
+        if len(fields) not in (3, 5):
+            raise DataError(f"{path}, line {number:,}: {len(fields)} fields instead of score, source, target.")
         try:
-            if len(fields) == 3:
-                yield MinedPair(float(fields[0]), fields[1], fields[2])
-            elif len(fields) == 5:
-                yield MinedPair(float(fields[0]), fields[1], fields[2], int(fields[3]), int(fields[4]))
-            else:
-                raise DataError(f"{path}, line {number:,}: {len(fields)} fields instead of score, source, target.")
+            pair = MinedPair(float(fields[0]), fields[1], fields[2], *map(int, fields[3:]))
         except ValueError as error:
             raise DataError(f"{path}, line {number:,}: {error}.") from error
+        if math.isnan(pair.score):
+            raise DataError(f"{path}, line {number:,}: the score {fields[0]!r} is not a number.")
+        yield pair
+
+
+def write_scores(path: PathLike, scores: np.ndarray) -> None:
+    """Write margin scores, float32 [P], as a ``.npy`` file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        with open(temporary, "wb") as stream:
+            np.save(stream, np.asarray(scores, np.float32))

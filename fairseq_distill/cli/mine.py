@@ -1,0 +1,115 @@
+"""``fairseq-mine``: mines the pairs of two texts that seem to be translations."""
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Optional, Sequence
+
+from fairseq_distill import defaults
+from fairseq_distill.cli.common import logger, make_parser, run_command
+from fairseq_distill.cli.progress import ProgressLine
+from fairseq_distill.cli.sizes import add_embedding_options, byte_size
+from fairseq_distill.mining.knn import PRECISIONS
+from fairseq_distill.mining.margin import MARGINS
+from fairseq_distill.mining.matching import RETRIEVALS
+from fairseq_distill.mining.pairs import mine
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser(
+        "fairseq-mine",
+        "Find translations between two texts by the embeddings of their lines: exact k-NN by cosine in both "
+        "directions, margin scores, one of four ways to choose pairs. Writes score<TAB>source<TAB>target, best first.",
+        "fairseq-mine --src-text swa.txt --tgt-text eng.txt --src-emb swa.npy --tgt-emb eng.npy --output mined.tsv.gz",
+    )
+    parser.add_argument("--src-text", required=True, metavar="FILE", help="source text, one sentence a line; also .gz")
+    parser.add_argument("--tgt-text", required=True, metavar="FILE", help="target text")
+    parser.add_argument("--src-emb", required=True, metavar="FILE", help="its embeddings: .npy, or raw with --dim")
+    parser.add_argument("--tgt-emb", required=True, metavar="FILE", help="embeddings of the target text")
+    parser.add_argument("--output", required=True, metavar="FILE", help="mined pairs; packed if the name ends in .gz")
+    parser.add_argument("--margin", choices=MARGINS, default=defaults.MARGIN, help="how candidates are scored")
+    parser.add_argument(
+        "--retrieval",
+        choices=RETRIEVALS,
+        default=defaults.RETRIEVAL,
+        help="fwd: best target of each source; bwd: best source of each target; intersect: where both agree; "
+        "max: all of these, best first, each sentence used once",
+    )
+    parser.add_argument(
+        "-k",
+        type=int,
+        default=defaults.NEIGHBOURHOOD,
+        metavar="K",
+        help="neighbours in the margin, and candidates of a sentence; at least 1",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="T",
+        help=f"keep pairs with a greater score; if not given {defaults.MARGIN_THRESHOLD} for the ratio (meant for k=4) "
+        "and none for the other margins, whose scale depends on the encoder",
+    )
+    parser.add_argument("--with-ids", action="store_true", help="add the two line numbers, counted from 1")
+    parser.add_argument(
+        "--no-unify",
+        dest="unify",
+        action="store_false",
+        help="search all lines; otherwise blank lines are left out and of repeated lines the first stands for all",
+    )
+    parser.add_argument(
+        "--scores", metavar="FILE", help="also write the score of each sentence's best candidate to this .npy file"
+    )
+    add_embedding_options(parser)
+    parser.add_argument(
+        "--max-memory",
+        type=byte_size,
+        default=defaults.MAX_MEMORY,
+        metavar="SIZE",
+        help="work buffers of the search, in bytes or as 300M, 2G; results and candidates come on top",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="of the product that finds candidates; pairs and scores are the same. auto: bfloat16 where it is faster",
+    )
+    parser.add_argument("--json", action="store_true", help="print what was read and kept as JSON on standard output")
+    return parser
+
+
+def _main(args: argparse.Namespace) -> None:
+    if args.threshold is None and args.margin != "ratio":
+        logger.info(f"no threshold for the {args.margin} margin: every retrieved pair is kept (--threshold)")
+    with ProgressLine("mine", "million pairs compared", 1e-6, quiet=args.quiet) as progress:
+        result = mine(
+            args.src_text,
+            args.tgt_text,
+            args.src_emb,
+            args.tgt_emb,
+            args.output,
+            margin=args.margin,
+            retrieval=args.retrieval,
+            k=args.k,
+            threshold=args.threshold,
+            unify=args.unify,
+            with_ids=args.with_ids,
+            scores=args.scores,
+            force=args.force,
+            dim=args.dim,
+            dtype=args.dtype,
+            max_memory=args.max_memory,
+            precision=args.precision,
+            progress=progress,
+        )
+    logger.info(str(result))
+    if args.json:
+        print(json.dumps(asdict(result)))
+
+
+def cli_main(argv: Optional[Sequence[str]] = None) -> int:
+    """The console script; returns the exit code."""
+    return run_command(_parser(), _main, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(cli_main())

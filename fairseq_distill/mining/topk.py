@@ -1,0 +1,186 @@
+"""The best columns of every row, and the best rows of every column, of a matrix that is shown block by block.
+
+Almost all entries of a block are not among the best. Maxima over groups of entries, compared with what each row already
+has, say where to look; only there are single entries read. So a block is read once for its rows and once for its
+columns, in long vector operations, and the matrix product that made it remains the only real work.
+"""
+
+from typing import List, Optional, Tuple, Union
+
+import numpy as np
+
+SUBGROUP = 8  # entries below one maximum of the first level
+GROUP = 32  # entries below one maximum of the second level; sides of a block are multiples of this
+EMPTY = np.iinfo(np.int64).min
+_COLUMN_MASK = (1 << 32) - 1
+_PIECE = 1 << 15  # groups looked into at a time: bounds memory when very many entries are equal
+_TABLE = 1 << 20  # entries of a table that is sorted at a time
+
+
+def pack(values: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """int64 keys that sort by value, and among equal values the lower column last (that is, as the better one).
+
+    Args:
+        values: float32, or int16 holding the bits of non-negative bfloat16 numbers.
+        columns: integers below 2^32.
+    """
+    if values.dtype == np.int16:
+        ordered = values.astype(np.int64) << 16
+    else:
+        bits = values.view(np.int32)
+        ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)  # negative numbers sort by magnitude reversed
+    return (ordered << 32) | (_COLUMN_MASK - columns)
+
+
+def packed_values(keys: np.ndarray) -> np.ndarray:
+    """float32 values of keys; -inf where a key is EMPTY."""
+    ordered = (keys >> 32).astype(np.int32)
+    values = (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).view(np.float32)
+    return np.where(keys == EMPTY, np.float32(-np.inf), values)
+
+
+def packed_columns(keys: np.ndarray) -> np.ndarray:
+    """int64 columns of keys."""
+    return _COLUMN_MASK - (keys & _COLUMN_MASK)
+
+
+def lowest(dtype: np.dtype) -> float:
+    """The start of every threshold; bfloat16 is compared by its bits, which order only what is not negative."""
+    return 0 if dtype == np.int16 else -np.inf
+
+
+class Candidates:
+    """For each of N rows the columns that may be among its k best, when every value may be off by a known amount.
+
+    Kept is what lies above ``floor = v * (1 - relative) - slack``, v being the row's k-th best value so far, and of
+    that at most ``capacity``. What was dropped lies at or below the final floor, unless :meth:`complete` denies it.
+
+    Args:
+        n, k: rows, and how many best ones matter.
+        capacity: columns kept for a row, at least k.
+        dtype: float32, or int16 for bfloat16 bits (entries at or below zero are then never kept).
+        slack: float64 [N] or a number, at least 0.
+        relative: at least 0.
+    """
+
+    def __init__(
+        self, n: int, k: int, capacity: int, dtype: np.dtype, slack: Union[np.ndarray, float], relative: float = 0.0
+    ):
+        self.k, self.capacity, self.dtype, self.relative = k, max(k, capacity), np.dtype(dtype), relative
+        self.slack = np.broadcast_to(np.asarray(slack, np.float64), (n,))
+        self.keys = np.full((n, self.capacity), EMPTY)  # ascending
+        self.threshold = np.full(n, lowest(self.dtype), self.dtype)  # entries must be greater
+
+    def floor(self, start: int = 0, stop: Optional[int] = None) -> np.ndarray:
+        """float32 [stop - start]: the value at or below which nothing can be among the k best; -inf if unknown."""
+        return self._floor(packed_values(self.keys[start:stop, self.capacity - self.k]), self.slack[start:stop])
+
+    def complete(self, start: int = 0, stop: Optional[int] = None) -> np.ndarray:
+        """bool [stop - start]: whether nothing above a row's floor was dropped."""
+        floor = self.floor(start, stop)
+        enough = floor > 0 if self.dtype == np.int16 else floor > -np.inf
+        return enough & (packed_values(self.keys[start:stop, 0]) <= floor)
+
+    def offer_rows(self, block: np.ndarray, first_column: int, start: int, stop: int) -> None:
+        """Show columns first_column... of rows start..stop.
+
+        ``block`` [stop - start, M] is contiguous and M a multiple of GROUP.
+        """
+        height, width = block.shape
+        # Strided groups (column q + i * width / 8 is in group q): their maxima are long vector operations.
+        first = block.reshape(height, SUBGROUP, width // SUBGROUP).max(axis=1)
+        second = first.reshape(height, GROUP // SUBGROUP, width // GROUP).max(axis=1)
+        limit = self._limits(second, start, stop)
+        found = np.flatnonzero(second > limit[:, None])
+        for part in _pieces(found // (width // GROUP)):
+            owner, group = np.divmod(found[part], width // GROUP)
+            base = owner * (width // SUBGROUP) + group
+            owner, at = _look_into(first, base, width // GROUP, GROUP // SUBGROUP, owner, limit)
+            base = owner * width + at % (width // SUBGROUP)
+            owner, at = _look_into(block, base, width // SUBGROUP, SUBGROUP, owner, limit)
+            self._keep(owner + start, pack(block.reshape(-1)[at], at % width + first_column))
+
+    def offer_columns(self, block: np.ndarray, first_row: int, low: int, high: int, start: int) -> None:
+        """Show rows first_row... of a block whose columns are this object's rows: columns low..high are rows start...
+
+        ``block`` [R, M] is contiguous and R a multiple of GROUP.
+        """
+        width, span = block.shape[1], high - low
+        first = block[:, low:high].reshape(-1, SUBGROUP, span).max(axis=1)
+        second = np.ascontiguousarray(first.reshape(-1, GROUP // SUBGROUP, span).max(axis=1).T)  # [span, groups]
+        limit = self._limits(second, start, start + span)
+        found = np.flatnonzero(second > limit[:, None])
+        for part in _pieces(found // second.shape[1]):
+            owner, group = np.divmod(found[part], second.shape[1])
+            base = group * (GROUP // SUBGROUP * span) + owner
+            owner, at = _look_into(first, base, span, GROUP // SUBGROUP, owner, limit)
+            base = at // span * (SUBGROUP * width) + low + owner
+            owner, at = _look_into(block, base, width, SUBGROUP, owner, limit)
+            self._keep(owner + start, pack(block.reshape(-1)[at], at // width + first_row))
+
+    def _floor(self, kth: np.ndarray, slack: np.ndarray) -> np.ndarray:
+        return (kth * (1.0 - np.sign(kth) * self.relative) - slack).astype(np.float32)
+
+    def _limits(self, maxima: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """What entries must exceed: the rows' thresholds, or for rows still without one the k-th best group maximum."""
+        limit = self.threshold[start:stop]
+        fresh = limit == lowest(self.dtype)
+        if not fresh.any() or maxima.shape[1] < self.k:
+            return limit
+        kth = np.partition(maxima, maxima.shape[1] - self.k, axis=1)[:, maxima.shape[1] - self.k]
+        if self.dtype == np.int16:
+            kth = _bits_to_values(np.maximum(kth, 0))
+        floor = self._floor(kth.astype(np.float32), self.slack[start:stop])
+        return np.where(fresh, self._as_limit(floor), limit)
+
+    def _as_limit(self, floor: np.ndarray) -> np.ndarray:
+        if self.dtype == np.int16:  # cut, not rounded: at or below the floor
+            return (np.maximum(floor, np.float32(0)).view(np.int32) >> 16).astype(np.int16)
+        return floor
+
+    def _keep(self, owner: np.ndarray, keys: np.ndarray) -> None:
+        """Merge new keys into the rows ``owner`` (sorted) and raise those rows' thresholds."""
+        if not len(owner):
+            return
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        counts = np.diff(starts, append=len(owner))
+        widest = self.capacity + int(counts.max())
+        if len(starts) > 1 and len(starts) * widest > _TABLE:
+            middle = starts[len(starts) // 2]
+            self._keep(owner[:middle], keys[:middle])
+            self._keep(owner[middle:], keys[middle:])
+            return
+        rows = owner[starts]
+        table = np.full((len(rows), widest), EMPTY)
+        table[:, : self.capacity] = self.keys[rows]
+        place = np.arange(len(owner)) + np.repeat(np.arange(len(rows)) * widest + self.capacity - starts, counts)
+        table.reshape(-1)[place] = keys
+        table.sort(axis=1)
+        best = table[:, widest - self.capacity :]
+        self.keys[rows] = best
+        floor = self._floor(packed_values(best[:, self.capacity - self.k]), self.slack[rows])
+        # A full row needs nothing at or below its worst one either: blocks come in order, so an equal one is later.
+        floor = np.maximum(floor, packed_values(best[:, 0]))
+        self.threshold[rows] = self._as_limit(floor)
+
+
+def _bits_to_values(bits: np.ndarray) -> np.ndarray:
+    return (bits.astype(np.int32) << 16).view(np.float32)
+
+
+def _pieces(owner: np.ndarray) -> List[slice]:
+    """Cuts of a sorted array into slices of some _PIECE entries, never between two equal ones."""
+    cuts: List[int] = [0]
+    while cuts[-1] < len(owner):
+        end = cuts[-1] + _PIECE
+        cuts.append(int(np.searchsorted(owner, owner[end], side="right")) if end < len(owner) else len(owner))
+    return [slice(low, high) for low, high in zip(cuts, cuts[1:])]
+
+
+def _look_into(
+    values: np.ndarray, base: np.ndarray, step: int, count: int, owner: np.ndarray, limit: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Owners and flat positions of the entries base, base + step, ... (count of them) above their owner's limit."""
+    at = base[:, None] + np.arange(count) * step
+    found = np.flatnonzero(values.reshape(-1).take(at) > limit[owner][:, None])
+    return owner[found // count], at.reshape(-1)[found]

@@ -1,0 +1,119 @@
+"""``fairseq-mine`` from its command line."""
+
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fairseq_distill import defaults
+from fairseq_distill.cli.mine import cli_main
+from fairseq_distill.cli.progress import ProgressLine
+from fairseq_distill.cli.sizes import byte_size
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Arguments that mine 30 planted pairs of 30 lines."""
+    random = np.random.default_rng(1)
+    src = random.standard_normal((30, 16)).astype(np.float32)
+    for side, rows in (("src", src), ("tgt", src + 0.2 * random.standard_normal((30, 16)).astype(np.float32))):
+        np.save(tmp_path / f"{side}.npy", rows)
+        (tmp_path / f"{side}.txt").write_text("".join(f"{side} {i}\n" for i in range(30)))
+    words = []
+    for side in ("src", "tgt"):
+        words += [f"--{side}-text", tmp_path / f"{side}.txt", f"--{side}-emb", tmp_path / f"{side}.npy"]
+    return [str(word) for word in (*words, "--output", tmp_path / "mined.tsv")]
+
+
+def test_mines_and_reports(command, tmp_path, capsys):
+    assert cli_main([*command, "--json", "--with-ids"]) == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert result["pairs"] == 30 and result["threshold"] == defaults.MARGIN_THRESHOLD
+    lines = [line.split("\t") for line in (tmp_path / "mined.tsv").read_text().splitlines()]
+    assert sorted((int(fields[3]), int(fields[4])) for fields in lines) == [(i, i) for i in range(1, 31)]
+    assert all(fields[1:3] == [f"src {int(fields[3]) - 1}", f"tgt {int(fields[4]) - 1}"] for fields in lines)
+    scores = [float(fields[0]) for fields in lines]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_every_option_reaches_the_search(command, tmp_path):
+    options = "--margin distance --retrieval intersect -k 2 --threshold 0.2 --precision float32 --max-memory 50M"
+    more = ["--no-unify", "--dim", "16", "--force", "--scores", str(tmp_path / "scores.npy"), "--quiet"]
+    assert cli_main([*command, *options.split(), *more]) == 0
+    scores = [float(line.split("\t")[0]) for line in (tmp_path / "mined.tsv").read_text().splitlines()]
+    assert 5 < len(scores) and min(scores) > 0.2
+    assert np.load(tmp_path / "scores.npy").shape == (60,)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--dim", "5"], "width 16, but 5 is wanted"),
+        (["-k", "0"], "k is 0"),
+        (["--max-memory", "1K"], "1,024 bytes are too little"),
+        (["--src-text", "/nowhere"], "/nowhere does not exist"),
+        (["--output", "/nowhere/mined.tsv"], "no folder /nowhere"),
+    ],
+)
+def test_a_users_error_is_one_sentence_and_exit_code_1(command, words, message, capsys, tmp_path):
+    assert cli_main([*command, *words]) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("fairseq-mine: error: ") and message in last
+    assert not (tmp_path / "mined.tsv").exists()
+
+
+def test_help_shows_an_example(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli_main(["--help"])
+    assert stop.value.code == 0
+    assert "example:\n  fairseq-mine --src-text" in capsys.readouterr().out
+
+
+def test_runs_where_neither_torch_nor_faiss_nor_fairseq_is_installed(command):
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'faiss', 'fairseq', 'scipy'): sys.modules[name] = None\n"
+        "from fairseq_distill.cli.mine import cli_main\n"
+        f"raise SystemExit(cli_main({command!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "mine | src 30 tgt 30 | k=4 margin=ratio retrieval=max threshold=1.06 | 30 pairs |" in done.stderr
+
+
+@pytest.mark.parametrize("text, size", [("1", 1), ("300M", 300 << 20), ("1.5g", 3 << 29), ("2GB", 2 << 30)])
+def test_byte_size(text, size):
+    assert byte_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "0", "many", "infG", "nan"])
+def test_byte_size_refuses(text):
+    with pytest.raises(Exception, match="is no size"):
+        byte_size(text)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_only_after_seconds_and_only_on_a_terminal(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("fairseq_distill.cli.progress.time.monotonic", lambda: now[0])
+    screen, log = Terminal(), io.StringIO()
+    with ProgressLine("mine", "pairs", stream=screen) as line, ProgressLine("mine", "pairs", stream=log) as other:
+        for seconds, done in ((1, 10), (4, 400), (4.1, 410), (5, 500), (4000, 1000)):
+            now[0] = 100 + seconds
+            line(done, 100_000)
+            other(done, 100_000)
+            if seconds == 1:
+                assert screen.getvalue() == ""
+    assert log.getvalue() == ""
+    assert "mine 0.4 % | 100.0 pairs/s | 16:36 left" in screen.getvalue()
+    assert "0.4 % | 100.0 pairs/s | 16:35" not in screen.getvalue()
+    assert " 110:00:00 left" in screen.getvalue()
+    assert screen.getvalue().endswith(" \r")
