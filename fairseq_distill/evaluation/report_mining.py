@@ -1,0 +1,220 @@
+"""The part of the report about mined bitext: the histogram of margin scores, and pairs to look at."""
+
+import heapq
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from fairseq_distill.errors import DataError
+from fairseq_distill.evaluation.report_charts import histogram_chart
+from fairseq_distill.evaluation.report_html import (
+    aligned,
+    big_number,
+    details,
+    escape,
+    facts,
+    missing,
+    number,
+    paragraph,
+    sentence,
+    table,
+)
+from fairseq_distill.evaluation.score_histogram import Histogram, ScoreCounts, count_scores
+from fairseq_distill.formats.mined_pairs import MinedPair, read_mined_pairs
+from fairseq_distill.formats.results import MiningSummary
+
+N_SAMPLES = 8
+_MOST_BINS = 44
+_CHUNK = 1 << 16
+_MOST_THRESHOLDS = 8
+_EDGE_STEP = 2
+
+
+@dataclass
+class MinedSample:
+    """What one pass over a mined file keeps: its number of pairs, their scores counted, and a few pairs."""
+
+    n: int = 0
+    counts: ScoreCounts = field(default_factory=ScoreCounts)
+    best: List[MinedPair] = field(default_factory=list)
+    drawn: List[MinedPair] = field(default_factory=list)
+    nearest: List[MinedPair] = field(default_factory=list)
+
+
+def sample_mined(path: Path, threshold: Optional[float], size: int = N_SAMPLES) -> MinedSample:
+    """Read a mined file once: the best pairs, some drawn evenly at random, and those nearest the threshold.
+
+    Without a threshold the last group holds the lowest scores. Ties go to the earlier line; the drawing is seeded,
+    so that a file always gives the same sample.
+
+    Raises:
+        DataError: the file is damaged or a score is not finite.
+    """
+    sample = MinedSample()
+    best: List[Tuple[float, int, MinedPair]] = []
+    nearest: List[Tuple[float, int, MinedPair]] = []
+    dice = random.Random(0)
+    scores: List[float] = []
+
+    def flush() -> None:
+        try:
+            sample.counts.add(np.asarray(scores, dtype=np.float64))
+        except ValueError as error:
+            raise DataError(f"{path}, up to line {sample.n:,}: {error}.") from error
+        scores.clear()
+
+    for pair in read_mined_pairs(path):
+        order = -sample.n
+        distance = pair.score if threshold is None else abs(pair.score - threshold)
+        for heap, key in ((best, pair.score), (nearest, -distance)):
+            if len(heap) < size:
+                heapq.heappush(heap, (key, order, pair))
+            elif (key, order) > heap[0][:2]:
+                heapq.heapreplace(heap, (key, order, pair))
+        place = dice.randrange(sample.n + 1)
+        if len(sample.drawn) < size:
+            sample.drawn.append(pair)
+        elif place < size:
+            sample.drawn[place] = pair
+        sample.n += 1
+        scores.append(pair.score)
+        if len(scores) == _CHUNK:
+            flush()
+    flush()
+    sample.best = [pair for _, _, pair in sorted(best, key=lambda item: item[:2], reverse=True)]
+    sample.nearest = sorted((pair for _, _, pair in nearest), key=lambda pair: -pair.score)
+    sample.drawn.sort(key=lambda pair: -pair.score)
+    return sample
+
+
+def mining_section(work_dir: Path, mining: Optional[MiningSummary], mined: Optional[Path]) -> str:
+    """The body of the mining section; ``mined`` is the mined file, if there is one.
+
+    Raises:
+        DataError: a file that is there is damaged.
+    """
+    if mining is None and mined is None:
+        return missing(
+            "Nothing was mined in this run: neither mined.tsv, which fairseq-mine makes, nor a mining summary is there."
+        )
+    threshold = mining.threshold if mining else None
+    sample = sample_mined(mined, threshold) if mined else None
+    histogram, unit = _scores(work_dir, mining, sample)
+    if histogram is None:
+        body = [_summary(mining, sample), missing("No score is there: no histogram, no score file, no mined pair.")]
+    else:
+        summary = _summary(mining, sample) + _other_thresholds(histogram, threshold, unit)
+        body = [f'<div class="split">{_figure(histogram, unit, mining)}<div>{summary}</div></div>']
+    if sample is None:
+        body.append(missing("There is no mined.tsv in the work directory, so no pairs are shown."))
+    else:
+        body.append(_samples(sample, mining))
+    return "".join(body)
+
+
+def _summary(mining: Optional[MiningSummary], sample: Optional[MinedSample]) -> str:
+    """The facts of the mining run; says so when the file and the summary do not agree."""
+    items: List[Tuple[str, str]] = []
+    if mining is not None:
+        items.append(("Pairs kept", big_number(mining.pairs)))
+        if mining.n_src is not None and mining.n_tgt is not None:
+            items.append(("Searched", f"{big_number(mining.n_src)} × {big_number(mining.n_tgt)} sentences"))
+        items.append(("Margin", escape(mining.margin + (f", k = {mining.k}" if mining.k else ""))))
+        items.append(("Threshold", number(mining.threshold) if mining.threshold is not None else "none"))
+        if mining.retrieval:
+            items.append(("Retrieval", escape(mining.retrieval)))
+    elif sample is not None:
+        items.append(("Pairs in mined.tsv", big_number(sample.n)))
+    note = ""
+    if mining is not None and sample is not None and mining.pairs != sample.n:
+        note = paragraph(
+            f"The summary counts {mining.pairs:,} pairs, but mined.tsv holds {sample.n:,}: they are of different runs.",
+            "warning",
+        )
+    return facts(items) + note
+
+
+def _scores(
+    work_dir: Path, mining: Optional[MiningSummary], sample: Optional[MinedSample]
+) -> "Tuple[Optional[Histogram], str]":
+    """The histogram from the best source there is, None without scores; and what it counts, sentences or pairs."""
+    if mining is not None and mining.histogram is not None and mining.histogram.counts:
+        return merge_bins(mining.histogram.edges, mining.histogram.counts, 2 * _MOST_BINS), "sentences"
+    file = work_dir / mining.scores_file if mining is not None and mining.scores_file else None
+    if file is not None and file.is_file():
+        counts, unit = count_scores(file), "sentences"
+    elif sample is not None:
+        counts, unit = sample.counts, "pairs"
+    else:
+        return None, ""
+    return (counts.histogram(_MOST_BINS) if counts.n else None), unit
+
+
+def _figure(histogram: Histogram, unit: str, mining: Optional[MiningSummary]) -> str:
+    """The picture of the scores."""
+    edges, bars = histogram.edges, histogram.counts
+    threshold = mining.threshold if mining is not None else None
+    said = f"Histogram of {sum(bars):,} margin scores from {number(edges[0])} to {number(edges[-1])}"
+    if unit == "pairs":
+        caption = f"The {sum(bars):,} pairs in mined.tsv; scores below the threshold were not kept."
+    else:
+        caption = f"The best candidates of {sum(bars):,} sentences of both sides, whatever the threshold."
+    if threshold is not None:
+        said += f"; threshold {threshold:g}"
+    left_out = histogram.below + histogram.above
+    caption += f" {left_out:,} outliers are not drawn." if left_out else ""
+    axis = f"{mining.margin} margin score" if mining is not None else "margin score"
+    chart = histogram_chart(edges, bars, said, axis, threshold, unit)
+    words = aligned(edges)
+    rows = [(f"{low} to {high}", f"{count:,}") for low, high, count in zip(words, words[1:], bars)]
+    numbers = details("Numbers", table(("Score", unit.capitalize()), rows, (1,), "Scores", "small"))
+    return f"<figure><h3>Scores</h3>{chart}<figcaption>{escape(caption)}</figcaption>{numbers}</figure>"
+
+
+def _other_thresholds(histogram: Histogram, threshold: Optional[float], unit: str) -> str:
+    """How many pairs, or sentences with their best candidate, lie above some thresholds around the chosen one."""
+    edges = histogram.edges[:-1]
+    chosen = edges[0] if threshold is None else threshold
+    middle = min(range(len(edges)), key=lambda i: abs(edges[i] - chosen))
+    reach = _MOST_THRESHOLDS // 2 * _EDGE_STEP
+    places = [i for i in range(middle % _EDGE_STEP, len(edges), _EDGE_STEP) if abs(i - middle) <= reach]
+    rows = []
+    for i, said in zip(places, aligned([edges[i] for i in places])):
+        cells = said, f"{histogram.at_least(i):,}"
+        here = threshold is not None and abs(edges[i] - threshold) < 1e-9
+        rows.append(tuple(f"<strong>{cell}</strong>" for cell in cells) if here else cells)
+    title = "At other thresholds"
+    return f"<h3>{title}</h3>{table(('Threshold', f'{unit} above it'.capitalize()), rows, (1,), title, 'small')}"
+
+
+def merge_bins(edges: List[float], counts: List[int], most: int) -> Histogram:
+    """The same histogram with neighbouring bins joined until there are at most ``most``."""
+    size = -(-len(counts) // most)
+    if size <= 1:
+        return Histogram(edges, counts)
+    joined = [sum(counts[i : i + size]) for i in range(0, len(counts), size)]
+    return Histogram(edges[:-1:size] + [edges[-1]], joined)
+
+
+def _samples(sample: MinedSample, mining: Optional[MiningSummary]) -> str:
+    """Mined pairs to look at, or all of them when they are few."""
+    if sample.n == 0:
+        return missing("mined.tsv holds no pair: no score reached the threshold.")
+    at_threshold = "Nearest the threshold" if mining and mining.threshold is not None else "Lowest scores"
+    if sample.n <= N_SAMPLES:
+        groups = [("All pairs", sample.best)]
+    else:
+        groups = [("Best scores", sample.best), ("Drawn at random", sample.drawn), (at_threshold, sample.nearest)]
+    langs = (mining.src_lang, mining.tgt_lang) if mining is not None else (None, None)
+    body = []
+    for title, pairs in groups:
+        items = "".join(
+            f'<li><span class="score num">{pair.score:.3f}</span>'
+            f"{sentence(pair.source, langs[0])}{sentence(pair.target, langs[1], 'text other')}</li>"
+            for pair in pairs
+        )
+        body.append(f'<h3>{escape(title)}</h3><ol class="pairs">{items}</ol>')
+    return "".join(body)
