@@ -1,5 +1,6 @@
 """Sentence embeddings on disk: ``.npy`` (row i = line i of the text) with a sidecar ``NAME.npy.json``, or LASER's raw files."""
 
+import io
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -80,9 +81,9 @@ def open_embeddings(path: PathLike, dim: Optional[int] = None, dtype: Optional[s
         if dim is not None and rows.shape[1] != dim:
             raise DataError(f"{file} holds vectors of width {rows.shape[1]:,}, but {dim:,} is wanted.")
         return rows
-    if dim is None:
+    if dim is None or dim < 1:
         raise DataError(f"{file} has no header; give the width of its vectors with --dim (and --dtype).")
-    item = np.dtype(_checked_dtype(dtype or "float32"))
+    item = np.dtype(checked_dtype(dtype or "float32"))
     size = file.stat().st_size
     if size % (dim * item.itemsize):
         raise DataError(
@@ -98,8 +99,8 @@ def _open_npy(file: Path) -> np.ndarray:
     try:
         rows = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        if file.stat().st_size:
-            with open(file, "rb") as stream:  # an empty array cannot be mapped
+        if 0 < file.stat().st_size < 4096:  # an array without rows is a header alone, and cannot be mapped
+            with open(file, "rb") as stream:
                 try:
                     rows = np.load(stream, allow_pickle=False)
                     if rows.size == 0 and rows.ndim == 2:
@@ -107,17 +108,38 @@ def _open_npy(file: Path) -> np.ndarray:
                 except (ValueError, EOFError, OSError):
                     pass
         raise DataError(f"{file} is not a whole .npy file ({error}); make it again.") from error
+    if not isinstance(rows, np.memmap):
+        raise DataError(f"{file} is an archive, not one array of embeddings; unpack it or make it again.")
     if rows.ndim != 2 or rows.dtype.name not in DTYPES or not rows.flags.c_contiguous:
         raise DataError(
             f"{file} holds {rows.dtype.name} of shape {rows.shape}; embeddings are float32 or float16, [N, E], row-major."
         )
+    expected = rows.offset + rows.nbytes
+    if file.stat().st_size != expected:
+        raise DataError(
+            f"{file} has {file.stat().st_size:,} bytes, but its header describes {expected:,}; make it again."
+        )
     return rows
 
 
-def _checked_dtype(dtype: str) -> str:
+def checked_dtype(dtype: str) -> str:
+    """``dtype``, if embeddings can have it; a DataError otherwise."""
     if dtype not in DTYPES:
         raise DataError(f"{dtype!r} is not a type of embeddings; use one of {', '.join(DTYPES)}.")
     return dtype
+
+
+def header_bytes(n: int, dim: int, dtype: str) -> bytes:
+    """The ``.npy`` header of float rows [n, dim]; equally long for every n, so that it can be written last."""
+    buffer = io.BytesIO()
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (n, dim)}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue()
+
+
+def embedding_file_bytes(n: int, dim: int, dtype: str, raw: bool = False) -> int:
+    """Size of a whole embedding file."""
+    return (0 if raw else len(header_bytes(n, dim, dtype))) + n * dim * np.dtype(dtype).itemsize
 
 
 class EmbeddingWriter:
@@ -135,7 +157,7 @@ class EmbeddingWriter:
 
     def __init__(self, path: PathLike, n: int, dim: int, dtype: str = "float32", raw: bool = False):
         self.path, self.n, self.dim, self.raw = Path(path), n, dim, raw
-        self.dtype = np.dtype(_checked_dtype(dtype))
+        self.dtype = np.dtype(checked_dtype(dtype))
         self.written = 0
         self._context = atomic_path(self.path)
 
@@ -146,8 +168,7 @@ class EmbeddingWriter:
         except OSError as error:
             raise disk_error(error, self.path) from error
         if not self.raw:
-            header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.n, self.dim)}
-            np.lib.format.write_array_header_1_0(self._stream, header)
+            self._stream.write(header_bytes(self.n, self.dim, self.dtype.name))
         return self
 
     def write(self, rows: np.ndarray) -> None:
@@ -159,7 +180,8 @@ class EmbeddingWriter:
         """
         if rows.ndim != 2 or rows.shape[1] != self.dim or self.written + len(rows) > self.n:
             raise ValueError(f"{rows.shape} rows do not fit {self.path}: {self.n - self.written} x {self.dim} are expected")
-        rows = np.ascontiguousarray(rows, dtype=self.dtype)
+        with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinity, which is refused below
+            rows = np.ascontiguousarray(rows, dtype=self.dtype)
         require_finite(rows, self.path, self.written)
         self._stream.write(rows.tobytes())
         self.written += len(rows)

