@@ -160,7 +160,9 @@ def plan_epoch(
         mask.append(_masked_beside(chosen, lengths, mask_draws, mask_lengths, mask_share))
         done += len(chosen)
         remaining = rest
-    return EpochPlan(concatenated(distil), concatenated(mask), np.concatenate(increments or [np.empty(0, np.int64)]), group)
+    return EpochPlan(
+        concatenated(distil), concatenated(mask), np.concatenate(increments or [np.empty(0, np.int64)]), group
+    )
 
 
 def _masked_beside(

@@ -23,7 +23,11 @@ class MaskPolicy:
     random: float = defaults.MASK_RANDOM
 
     def __post_init__(self) -> None:
-        if not 0 < self.probability < 1 or min(self.leave_unmasked, self.random) < 0 or self.leave_unmasked + self.random > 1:
+        if (
+            not 0 < self.probability < 1
+            or min(self.leave_unmasked, self.random) < 0
+            or self.leave_unmasked + self.random > 1
+        ):
             raise ValueError(f"{self} is no mask policy: shares must lie in [0, 1] and add up to at most 1")
 
 
@@ -71,7 +75,11 @@ def mask_tokens(
     targets = tokens.reshape(-1)[positions].copy()
     fate = rng.random(len(positions))
     substitute = rng.integers(first_piece, mask_id, len(positions))
-    hidden = np.where(fate < policy.leave_unmasked, targets, np.where(fate < policy.leave_unmasked + policy.random, substitute, mask_id))
+    hidden = np.where(
+        fate < policy.leave_unmasked,
+        targets,
+        np.where(fate < policy.leave_unmasked + policy.random, substitute, mask_id),
+    )
     masked = tokens.copy()
     masked.reshape(-1)[positions] = hidden
     return masked, positions, targets

@@ -1,11 +1,11 @@
 """How often each corpus is drawn: temperature up-sampling, and the draws of one epoch."""
 
-from typing import Sequence
+from typing import Sequence, Union
 
 import numpy as np
 
 
-def temperature_weights(sizes: Sequence[int], temperature: float) -> np.ndarray:
+def temperature_weights(sizes: Union[Sequence[int], np.ndarray], temperature: float) -> np.ndarray:
     """Shares proportional to size^(1 / temperature): 1 keeps the sizes' own shares, infinity makes all equal.
 
     Args:

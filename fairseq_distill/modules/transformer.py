@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_distill.modules.lexical import LexicalPath
 from fairseq_distill.modules.pooling import POOLINGS, pool
 
 ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
@@ -31,6 +32,7 @@ class EncoderShape:
         activation: ``relu`` or ``gelu``.
         max_positions: longest sentence in pieces.
         padding: id of padding.
+        lexical: whether a bag of pieces is added to the projected output, see modules/lexical.py.
     """
 
     vocabulary: int
@@ -44,6 +46,7 @@ class EncoderShape:
     activation: str = "relu"
     max_positions: int = 1024
     padding: int = 1
+    lexical: bool = False
 
     def __post_init__(self) -> None:
         if self.dim % self.heads or self.dim % 2:
@@ -56,11 +59,12 @@ class EncoderShape:
 
 @dataclass(frozen=True)
 class Dropout:
-    """Probabilities in [0, 1): after the embedding and each block, on attention weights, inside the FFN."""
+    """Probabilities in [0, 1): after the embedding and each block, on attention weights, inside the FFN, of pieces in the bag."""
 
     residual: float = 0.0
     attention: float = 0.0
     activation: float = 0.0
+    lexical: float = 0.0
 
 
 def sinusoidal_positions(n: int, dim: int) -> Tensor:
@@ -131,9 +135,14 @@ class StudentEncoder(nn.Module):
         self.register_buffer("positions", positions, persistent=False)
         self.layers = nn.ModuleList([EncoderLayer(shape, dropout) for _ in range(shape.layers)])
         self.layer_norm = nn.LayerNorm(shape.dim) if shape.pre_norm else None
-        self.projection = nn.Linear(shape.dim, shape.output_dim) if shape.output_dim != shape.dim else None
+        projected = shape.lexical or shape.output_dim != shape.dim
+        self.projection = nn.Linear(shape.dim, shape.output_dim) if projected else None
+        self.lexical = LexicalPath(shape.vocabulary, shape.output_dim, shape.padding) if shape.lexical else None
         nn.init.normal_(self.embed_tokens.weight, std=shape.dim**-0.5)
         nn.init.zeros_(self.embed_tokens.weight[shape.padding])
+        if self.projection is not None and self.lexical is not None:
+            nn.init.zeros_(self.projection.weight)  # the student starts as its lexical path alone
+            nn.init.zeros_(self.projection.bias)
 
     def hidden(self, tokens: Tensor) -> Tuple[Tensor, Tensor]:
         """Hidden states of the last layer.
@@ -157,11 +166,17 @@ class StudentEncoder(nn.Module):
             x = layer(x, mask)
         return (x if self.layer_norm is None else self.layer_norm(x)), padding
 
-    def embed(self, hidden: Tensor, padding: Tensor) -> Tensor:
-        """float32 [B, E] from hidden states [B, T, D] and bool padding [B, T]."""
+    def embed(self, hidden: Tensor, padding: Tensor, tokens: Tensor) -> Tensor:
+        """float32 [B, E] from hidden states [B, T, D], bool padding [B, T] and the ids int64 [B, T] they came from."""
         pooled = pool(hidden, padding, self.shape.pooling)
-        return (pooled if self.projection is None else self.projection(pooled)).float()
+        embedding = (pooled if self.projection is None else self.projection(pooled)).float()
+        if self.lexical is None:
+            return embedding
+        keep = (~padding).float()
+        if self.training and self.dropout.lexical:
+            keep = keep * (torch.rand_like(keep) >= self.dropout.lexical)
+        return embedding + self.lexical(tokens, keep)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """float32 [B, E], one embedding for each row of int64 [B, T]; not of unit length."""
-        return self.embed(*self.hidden(tokens))
+        return self.embed(*self.hidden(tokens), tokens)

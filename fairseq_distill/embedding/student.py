@@ -1,0 +1,173 @@
+"""A student checkpoint as a SentenceEncoder: plain PyTorch, no fairseq, one file is enough."""
+
+import argparse
+import hashlib
+import pickle
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fairseq_distill import defaults
+from fairseq_distill.encoder import batches_by_length
+from fairseq_distill.errors import CheckpointError
+from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.dictionary import PAD
+from fairseq_distill.formats.student_state import StudentState, read_student_state
+from fairseq_distill.modules.device import choose_device, may_use_bfloat16
+from fairseq_distill.modules.precision import autocast
+from fairseq_distill.modules.transformer import EncoderShape, StudentEncoder
+from fairseq_distill.text import NORMALISER, StudentTokenizer
+
+_PREFIX = "encoder."
+
+
+class Student:
+    """A trained student; see :class:`fairseq_distill.encoder.SentenceEncoder`.
+
+    Args:
+        model: the encoder, in evaluation mode.
+        state: the text path and space that travelled in its checkpoint.
+        name: its fingerprint.
+        device: where it runs.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        max_tokens: bound on the padded pieces of a batch.
+    """
+
+    def __init__(
+        self,
+        model: StudentEncoder,
+        state: StudentState,
+        name: str,
+        device: torch.device,
+        precision: str,
+        max_tokens: int,
+    ):
+        self.model, self.state, self.name = model.to(device).eval(), state, name
+        self.space, self.dim = state.teacher.space, model.shape.output_dim
+        self.pooling, self.normaliser = model.shape.pooling, state.normaliser
+        self.tokenizer = StudentTokenizer(state.spm, state.dictionary)
+        self.device, self.max_tokens = device, max_tokens
+        self.precision = "bfloat16" if may_use_bfloat16(device, precision) else "float32"
+
+    def encode(self, sentences: Sequence[str]) -> np.ndarray:
+        return self.encode_prepared(self.prepare(sentences))
+
+    def prepare(self, sentences: Sequence[str]) -> List[np.ndarray]:
+        """The ids of each sentence; the part of :meth:`encode` that can run in another thread."""
+        return self.tokenizer.encode(sentences, self.state.max_length_pieces)
+
+    @torch.inference_mode()
+    def encode_prepared(self, prepared: List[np.ndarray]) -> np.ndarray:
+        """float32 [N, E] for ids of N sentences."""
+        rows = np.empty((len(prepared), self.dim), dtype=np.float32)
+        lengths = np.array([len(ids) for ids in prepared], dtype=np.int64)
+        for chosen in batches_by_length(lengths, self.max_tokens):
+            tokens = np.full((len(chosen), int(lengths[chosen].max())), PAD, dtype=np.int64)
+            for row, index in enumerate(chosen):
+                tokens[row, : lengths[index]] = prepared[index]
+            rows[chosen] = self._embed(torch.from_numpy(tokens)).cpu().numpy()
+        return rows
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        with autocast(self.device, self.precision):
+            return self.model(tokens.to(self.device))
+
+
+def load_checkpoint(path: PathLike) -> Dict[str, Any]:
+    """The content of a torch checkpoint, read without executing anything that is in it.
+
+    Raises:
+        CheckpointError: missing, damaged, or holding more than tensors, plain data and parsed options.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError(f"{file} does not exist.")
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{file} holds objects that are not loaded for safety ({str(error).splitlines()[0]})."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{file} is damaged or no checkpoint ({str(error).splitlines()[0] if str(error) else error!r})."
+        ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{file} holds a {type(state).__name__}, not a checkpoint.")
+    return state
+
+
+def load_student(
+    path: PathLike,
+    device: Union[str, torch.device, None] = None,
+    precision: str = "auto",
+    max_tokens: int = defaults.EMBED_MAX_TOKENS,
+) -> Student:
+    """The student of a checkpoint that ``fairseq-train --task sentence_distillation`` wrote.
+
+    Args:
+        path: the checkpoint.
+        device: ``cpu``, ``cuda``, ``cuda:1``; None or ``auto``: the first GPU when there is one.
+        precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device multiplies it in hardware.
+        max_tokens: bound on the padded pieces of a batch.
+
+    Raises:
+        CheckpointError: not a student, damaged, or of a text normalisation that this version does not have.
+    """
+    content = load_checkpoint(path)
+    if "student" not in (content.get("task_state") or {}):
+        raise CheckpointError(
+            f"{path} is not a student of this project: it carries no SentencePiece model and dictionary. "
+            "Train with --task sentence_distillation."
+        )
+    state = read_student_state(content["task_state"]["student"], path)
+    if state.normaliser != NORMALISER:
+        raise CheckpointError(
+            f"{path} was trained on text of normaliser {state.normaliser}; this version has {NORMALISER} and would drift from it."
+        )
+    weights = {key[len(_PREFIX) :]: value.float() for key, value in content["model"].items() if key.startswith(_PREFIX)}
+    model = StudentEncoder(_shape(content["cfg"]["model"], weights, state, path))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path}: weights and configuration do not fit ({' '.join(str(error).split())[:300]})."
+        ) from error
+    return Student(model, state, _fingerprint(weights, state), choose_device(device), precision, max_tokens)
+
+
+def _shape(cfg: Dict[str, Any], weights: Dict[str, Tensor], state: StudentState, path: PathLike) -> EncoderShape:
+    rows = weights["embed_tokens.weight"].size(0) if "embed_tokens.weight" in weights else 0
+    if rows != len(state.dictionary):
+        raise CheckpointError(
+            f"{path} has {rows:,} rows of embeddings but a dictionary of {len(state.dictionary):,} symbols."
+        )
+    try:
+        return EncoderShape(
+            vocabulary=rows,
+            dim=cfg["encoder_embed_dim"],
+            ffn_dim=cfg["encoder_ffn_embed_dim"],
+            layers=cfg["encoder_layers"],
+            heads=cfg["encoder_attention_heads"],
+            output_dim=state.teacher.dim,
+            pooling=state.teacher.pooling if cfg["pooling"] == "auto" else cfg["pooling"],
+            pre_norm=cfg["encoder_normalize_before"],
+            activation=cfg["activation_fn"],
+            max_positions=state.max_length_pieces,
+            padding=PAD,
+            lexical="lexical.table.weight" in weights,
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} describes no student ({error}).") from error
+
+
+def _fingerprint(weights: Dict[str, Tensor], state: StudentState) -> str:
+    digest = hashlib.sha256(state.spm + state.dictionary.text.encode("utf-8") + state.normaliser.encode("ascii"))
+    for key in sorted(weights):
+        digest.update(key.encode("ascii"))
+        digest.update(weights[key].contiguous().numpy().tobytes())
+    return f"student:{digest.hexdigest()[:16]}"

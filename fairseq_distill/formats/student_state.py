@@ -1,0 +1,69 @@
+"""What a student checkpoint holds beside its weights, so that one file is enough to encode text, years later."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any, Dict, List
+
+from fairseq_distill import __version__
+from fairseq_distill.errors import CheckpointError
+from fairseq_distill.formats.dictionary import Dictionary
+from fairseq_distill.formats.manifest import Manifest, Teacher
+
+FORMAT_VERSION = 1
+
+
+@dataclass
+class StudentState:
+    """The text path and the space of a student.
+
+    Attributes:
+        spm: the serialised SentencePiece model.
+        dictionary: fairseq's dictionary with ``<mask>`` as its last symbol.
+        normaliser: version of the text normalisation.
+        teacher: whose space it is.
+        languages: what it was trained on.
+        max_length_pieces: longer sentences are cut.
+    """
+
+    spm: bytes
+    dictionary: Dictionary
+    normaliser: str
+    teacher: Teacher
+    languages: List[str]
+    max_length_pieces: int
+
+
+def student_state(spm: bytes, symbols: List[str], manifest: Manifest, max_length_pieces: int) -> Dict[str, Any]:
+    """The state as plain text and numbers, which every safe loader accepts."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "spm_base64": base64.b64encode(spm).decode("ascii"),
+        "symbols": list(symbols),
+        "normaliser": manifest.normaliser,
+        "teacher": dict(vars(manifest.teacher)),
+        "languages": list(manifest.languages),
+        "max_length_pieces": int(max_length_pieces),
+        "fairseq_distill": __version__,
+    }
+
+
+def read_student_state(state: Dict[str, Any], path: object) -> StudentState:
+    """The state found in the checkpoint ``path``.
+
+    Raises:
+        CheckpointError: it is of another version or incomplete.
+    """
+    version = state.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(f"{path} holds a student of format {version}, this version reads {FORMAT_VERSION}.")
+    try:
+        return StudentState(
+            spm=base64.b64decode(state["spm_base64"], validate=True),
+            dictionary=Dictionary(list(state["symbols"])),
+            normaliser=state["normaliser"],
+            teacher=Teacher(**state["teacher"]),
+            languages=list(state["languages"]),
+            max_length_pieces=int(state["max_length_pieces"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} holds an incomplete student ({error}); it is damaged.") from error

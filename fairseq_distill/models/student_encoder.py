@@ -1,0 +1,151 @@
+"""``--arch student_encoder``: fairseq's face of :class:`fairseq_distill.modules.transformer.StudentEncoder`."""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Optional
+
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.models import BaseFairseqModel, register_model, register_model_architecture
+from hydra.core.config_store import ConfigStore
+from omegaconf import II
+from torch import Tensor
+
+from fairseq_distill import defaults
+from fairseq_distill.errors import ConfigError
+from fairseq_distill.modules.mlm_head import MaskedLanguageModelHead
+from fairseq_distill.modules.pooling import POOLINGS
+from fairseq_distill.modules.precision import PRECISIONS, autocast
+from fairseq_distill.modules.transformer import ACTIVATIONS, Dropout, EncoderShape, StudentEncoder
+
+
+@dataclass
+class StudentEncoderConfig(FairseqDataclass):
+    encoder_layers: int = field(default=defaults.BASE.layers, metadata={"help": "number of transformer layers"})
+    encoder_embed_dim: int = field(default=defaults.BASE.dim, metadata={"help": "width of the model"})
+    encoder_ffn_embed_dim: int = field(
+        default=defaults.BASE.ffn_dim, metadata={"help": "width inside the feed-forward blocks"}
+    )
+    encoder_attention_heads: int = field(
+        default=defaults.BASE.heads, metadata={"help": "attention heads; divides the width"}
+    )
+    encoder_normalize_before: bool = field(
+        default=defaults.BASE.pre_norm,
+        metadata={"help": "layer norm before each block (pre-norm) instead of after it, as in LASER3"},
+    )
+    activation_fn: ChoiceEnum(tuple(ACTIVATIONS)) = field(  # type: ignore[valid-type]
+        default="relu", metadata={"help": "activation inside the feed-forward blocks"}
+    )
+    pooling: ChoiceEnum(("auto", *POOLINGS)) = field(  # type: ignore[valid-type]
+        default="auto",
+        metadata={
+            "help": "how pieces become one sentence vector; auto: as the teacher pools (max for LASER2, as in the paper)"
+        },
+    )
+    dropout: float = field(
+        default=defaults.DROPOUT, metadata={"help": "dropout after the embedding and each block, in [0, 1)"}
+    )
+    attention_dropout: float = field(default=0.0, metadata={"help": "dropout on attention weights, in [0, 1)"})
+    activation_dropout: float = field(
+        default=0.0, metadata={"help": "dropout inside the feed-forward blocks, in [0, 1)"}
+    )
+    lexical_path: ChoiceEnum(("auto", "fitted", "none")) = field(  # type: ignore[valid-type]
+        default="auto",
+        metadata={
+            "help": "a bag of pieces added to the output, fitted to the teacher in closed form before training; auto: for mean-pooled students"
+        },
+    )
+    lexical_ridge: float = field(default=defaults.LEXICAL_RIDGE, metadata={"help": "weight of the fit's penalty, > 0"})
+    lexical_dropout: float = field(
+        default=0.0, metadata={"help": "share of the pieces left out of the bag in training, in [0, 1)"}
+    )
+    autocast: ChoiceEnum(PRECISIONS) = field(  # type: ignore[valid-type]
+        default=defaults.AUTOCAST,
+        metadata={
+            "help": "matrix products of the student: bfloat16, float32, or auto: bfloat16 on a CPU that has it; --fp16 and --bf16 overrule it"
+        },
+    )
+    fp16: bool = II("common.fp16")
+    bf16: bool = II("common.bf16")
+
+
+@register_model("student_encoder", dataclass=StudentEncoderConfig)
+class StudentEncoderModel(BaseFairseqModel):
+    """An encoder and an MLM head; no decoder."""
+
+    def __init__(self, encoder: StudentEncoder, precision: str):
+        super().__init__()
+        self.encoder, self.precision = encoder, precision
+        self.mlm_head = MaskedLanguageModelHead(encoder.shape.dim, encoder.embed_tokens)
+
+    @classmethod
+    def build_model(cls, cfg: StudentEncoderConfig, task: Any) -> "StudentEncoderModel":
+        """The student for a task that says its vocabulary, the teacher's width and pooling, and the longest sentence."""
+        pooling = task.teacher.pooling if str(cfg.pooling) == "auto" else str(cfg.pooling)
+        try:
+            shape = EncoderShape(
+                vocabulary=len(task.source_dictionary),
+                dim=cfg.encoder_embed_dim,
+                ffn_dim=cfg.encoder_ffn_embed_dim,
+                layers=cfg.encoder_layers,
+                heads=cfg.encoder_attention_heads,
+                output_dim=task.teacher.dim,
+                pooling=pooling,
+                pre_norm=cfg.encoder_normalize_before,
+                activation=str(cfg.activation_fn),
+                max_positions=task.cfg.max_length_pieces,
+                padding=task.source_dictionary.pad(),
+                lexical=pooling == "mean" if str(cfg.lexical_path) == "auto" else str(cfg.lexical_path) == "fitted",
+            )
+        except ValueError as error:
+            raise ConfigError(f"These options make no student: {error}.") from error
+        dropout = Dropout(cfg.dropout, cfg.attention_dropout, cfg.activation_dropout, cfg.lexical_dropout)
+        return cls(StudentEncoder(shape, dropout), "float32" if cfg.fp16 or cfg.bf16 else str(cfg.autocast))
+
+    def forward(self, src_tokens: Tensor, n_distil: int, masked_positions: Optional[Tensor] = None) -> Dict[str, Any]:
+        """One pass for sentences to distil and sentences to mask.
+
+        Args:
+            src_tokens: int64 [B, T], right-padded; the first ``n_distil`` rows are to be distilled.
+            n_distil: number of those rows.
+            masked_positions: int64 [M], positions to predict, flat over B x T.
+
+        Returns:
+            ``embedding`` float32 [n_distil, E]; ``mlm_logits`` [M, V], or None when M = 0.
+        """
+        with autocast(src_tokens.device, self.precision):
+            hidden, padding = self.encoder.hidden(src_tokens)
+            embedding = self.encoder.embed(hidden[:n_distil], padding[:n_distil], src_tokens[:n_distil])
+            logits = None
+            if masked_positions is not None and len(masked_positions):
+                logits = self.mlm_head(hidden.reshape(-1, hidden.size(-1))[masked_positions])
+        return {"embedding": embedding, "mlm_logits": logits}
+
+    def max_positions(self) -> int:
+        return self.encoder.shape.max_positions
+
+
+def _architecture(size: defaults.StudentSize):  # type: ignore[no-untyped-def]
+    def fill(args: Any) -> None:
+        for option, value in (
+            ("encoder_layers", size.layers),
+            ("encoder_embed_dim", size.dim),
+            ("encoder_ffn_embed_dim", size.ffn_dim),
+            ("encoder_attention_heads", size.heads),
+            ("encoder_normalize_before", size.pre_norm),
+        ):
+            setattr(args, option, getattr(args, option, value))
+
+    return fill
+
+
+for _name, _size in defaults.SIZES.items():
+    if _name != "student_encoder":  # registered with the model itself
+        register_model_architecture("student_encoder", _name)(_architecture(_size))
+        _node = StudentEncoderConfig(
+            encoder_layers=_size.layers,
+            encoder_embed_dim=_size.dim,
+            encoder_ffn_embed_dim=_size.ffn_dim,
+            encoder_attention_heads=_size.heads,
+            encoder_normalize_before=_size.pre_norm,
+        )
+        _node._name = "student_encoder"
+        ConfigStore.instance().store(name=_name, group="model", node=_node, provider="fairseq")
