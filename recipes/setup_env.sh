@@ -143,7 +143,7 @@ run_pip() { # run_pip install|wheel ARGUMENT…: what it says goes to setup.log,
   (
     cd / # pip would take a folder's name for a package
     "$VENV/bin/python" -m pip "$1" --no-input --disable-pip-version-check --progress-bar off "${@:2}" >>"$VENV/setup.log" 2>&1
-  ) || { grep -vE '^(WARNING|Collecting|Looking|  )' "$VENV/setup.log" | tail -n 8 >&2; return 1; }
+  ) || { grep -iE '(^|[^-])error:' "$VENV/setup.log" | tail -n 5 >&2 || true; return 1; }
 }
 
 pip_install() { # pip_install ARGUMENT…: the torch that is there stays

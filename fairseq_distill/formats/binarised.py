@@ -12,7 +12,7 @@ from fairseq_distill.formats.atomic import PathLike
 
 _MAGIC = b"MMIDIDX\x00\x00"
 _HEADER_BYTES = 26  # magic, uint64 version, uint8 type, uint64 number of sentences
-_TYPES = {1: np.uint8, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64, 8: np.uint16}
+_TYPES = {1: np.uint8, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64, 8: np.uint16, 9: np.uint32, 10: np.uint64}
 
 
 @dataclass
