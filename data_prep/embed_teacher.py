@@ -1,7 +1,8 @@
 """Stage 5: embeddings of the teacher's side, by fairseq-teach: one file a corpus, row i for pair i, made once.
 
-Training rows are float16 (half the disk and memory, and the cosine distance sees no difference); validation rows are
-float32, as xsim on them is reported. The growing parts of sentences that the curriculum shows are embedded too.
+Training rows are stored in half precision (half the disk and memory, and the cosine distance sees no difference);
+validation rows are float32, as xsim on them is reported. The growing parts of sentences that the curriculum shows are
+embedded for training. fairseq-teach goes on where it was killed, and leaves files alone that are up to date.
 """
 
 import importlib.metadata
@@ -17,6 +18,7 @@ from deduplicate import kept_sources
 from plan import Plan, Source, read_plan
 from stamps import PACKAGE, Stamps, Step
 
+from fairseq_distill import defaults
 from fairseq_distill.cli.common import run_command
 from fairseq_distill.data.curriculum import part_files
 from fairseq_distill.errors import DataError
@@ -25,7 +27,7 @@ from fairseq_distill.formats.embeddings import sidecar_path
 logger = logging.getLogger(__name__)
 
 TEACH = [sys.executable, "-m", "fairseq_distill.cli.teach"]  # fairseq-teach, also where it is not installed
-DTYPES = {"train": "float16", "valid": "float32"}
+DTYPES = {"train": defaults.TEACHER_DTYPE, "valid": defaults.EMBED_DTYPE}
 
 
 def embedding_files(source: Source, plan: Plan) -> List[str]:

@@ -1,0 +1,94 @@
+import pytest
+from plan import corpus_name, make_plan, parser
+
+from fairseq_distill.errors import ConfigError, DataError
+
+
+def plan_of(*options, langs="swa"):
+    return make_plan(parser().parse_args(["--data", "x", "--langs", langs, "--teacher", "sbert:x", *options]))
+
+
+@pytest.fixture
+def bitext(tmp_path, made_up, write):
+    return write(tmp_path / "mafand" / "eng-swa" / "train", made_up(3))
+
+
+def test_a_pair_may_be_written_in_either_order(bitext):
+    one, other = plan_of(f"--bitext=eng-swa={bitext}"), plan_of(f"--bitext=swa-eng={bitext}")
+    assert one == other
+    source = one.sources[0]
+    assert (source.id, source.lang, source.tgt_lang) == ("mafand.eng-swa", "swa", "eng")
+    assert source.src == f"{bitext}.swa" and source.tgt == f"{bitext}.eng"
+
+
+def test_corpora_of_one_pair_get_distinct_ids(bitext, tmp_path, made_up, write):
+    other = write(tmp_path / "my 'corpus'" / "train", made_up(2))
+    third = write(tmp_path / "mafand" / "more" / "train", made_up(2))
+    again = write(tmp_path / "2" / "mafand" / "train", made_up(2))
+    plan = plan_of(*(f"--bitext=eng-swa={prefix}" for prefix in (bitext, other, third, again)))
+    ids = [source.id for source in plan.sources]
+    assert ids == ["mafand.eng-swa", "my_corpus.eng-swa", "more.eng-swa", "mafand.eng-swa-2"]
+
+
+@pytest.mark.parametrize(
+    "path, name",
+    [
+        ("/data/mafand/eng-swa/train", "mafand"),
+        ("train", "corpus"),
+        ("/d/dev.v2", "v2"),
+        ("a,b c/dev", "a_b_c"),
+        ("/x/eng/tico19", "tico19"),
+    ],
+)
+def test_corpus_names(path, name):
+    assert corpus_name(path, ("eng", "swa")) == name
+
+
+def test_gzip_is_found(tmp_path):
+    for lang in ("eng", "swa"):
+        (tmp_path / f"t.{lang}.gz").write_bytes(b"x")
+    assert plan_of(f"--bitext=eng-swa={tmp_path}/t").sources[0].src.endswith("t.swa.gz")
+
+
+def test_another_teacher_language(tmp_path, made_up, write):
+    prefix = write(tmp_path / "c", made_up(2), ("fra", "bam"))
+    with pytest.raises(ConfigError, match="neither side is eng"):
+        plan_of(f"--bitext=fra-bam={prefix}", langs="bam")
+    plan = plan_of(f"--bitext=bam-fra={prefix}", "--teacher-lang", "fra", langs="bam")
+    assert (plan.sources[0].lang, plan.sources[0].tgt_lang) == ("bam", "fra")
+
+
+def test_script_of_the_teacher_language_may_be_spelled_out(tmp_path, made_up, write):
+    prefix = write(tmp_path / "c", made_up(2), ("eng_Latn", "swh_Latn"))
+    source = plan_of(f"--bitext=swh_Latn-eng_Latn={prefix}", langs="swh_Latn").sources[0]
+    assert (source.lang, source.tgt_lang) == ("swh_Latn", "eng_Latn")
+
+
+@pytest.mark.parametrize(
+    "options, langs, message",
+    [
+        (["--bitext=eng-swa={0}"], "swa,zul", "No --bitext for zul"),
+        (["--bitext=eng-swa={0}"], "zul", "swa is not among --langs"),
+        (["--bitext=eng-swa={0}", "--mono=zul={0}.swa"], "swa", "zul is not among"),
+        (["--bitext=eng-swa"], "swa", "not of the form eng-swa=PREFIX"),
+        (["--bitext=eng-swa={0}"], "swa,swa", "once"),
+        (["--bitext=eng-swa={0}"], "swa,eng", "teacher's language"),
+        (["--bitext=eng-swa={0}", "--increments=0"], "swa", "--increments 0"),
+    ],
+)
+def test_contradictions_are_refused(bitext, options, langs, message):
+    with pytest.raises(ConfigError, match=message):
+        plan_of(*(option.format(bitext) for option in options), langs=langs)
+
+
+def test_missing_and_empty_files(bitext, tmp_path):
+    with pytest.raises(DataError, match="Neither .*nowhere.swa nor"):
+        plan_of(f"--bitext=eng-swa={tmp_path}/nowhere")
+    (tmp_path / "empty").write_text("")
+    with pytest.raises(DataError, match="empty is empty"):
+        plan_of(f"--bitext=eng-swa={bitext}", f"--exclude={tmp_path}/empty")
+
+
+def test_a_language_without_validation_is_said(bitext, caplog):
+    plan_of(f"--bitext=eng-swa={bitext}")
+    assert "no --valid for swa" in caplog.text
