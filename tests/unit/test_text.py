@@ -143,9 +143,7 @@ def test_pieces_that_the_dictionary_lacks_are_unknown(model, dictionary):
     fewer = Dictionary([*SPECIALS, *dictionary.symbols[6:]])  # without the first two pieces
     lines = invented_lines(10, seed=6)
     whole, cut = (StudentTokenizer(model, known).encode(lines) for known in (dictionary, fewer))
-    assert [ids.tolist() for ids in cut] == [
-        [i if i < 4 else UNK if i < 6 else i - 2 for i in ids] for ids in whole
-    ]
+    assert [ids.tolist() for ids in cut] == [[i if i < 4 else UNK if i < 6 else i - 2 for i in ids] for ids in whole]
     assert any(UNK in ids for ids in cut)
 
 

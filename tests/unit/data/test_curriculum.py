@@ -10,7 +10,9 @@ from tests.reference import curriculum as slow
 
 
 @pytest.mark.parametrize("pacing", PACINGS)
-@pytest.mark.parametrize("increments, updates", [(1, 0), (2, 1), (2, 7), (3, 10), (4, 3), (4, 100), (7, 50), (101, 100)])
+@pytest.mark.parametrize(
+    "increments, updates", [(1, 0), (2, 1), (2, 7), (3, 10), (4, 3), (4, 100), (7, 50), (101, 100)]
+)
 def test_every_update_shows_the_part_of_the_slow_version(pacing, increments, updates):
     curriculum = Curriculum(increments, updates, pacing)
     for update in range(updates + 5):

@@ -90,7 +90,9 @@ def test_fewer_or_more_rows_than_announced_is_a_bug_and_leaves_no_file(tmp_path,
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("rows", [np.zeros(4, np.float32), np.zeros((2, 5), np.float32), np.zeros((2, 2, 4), np.float32)])
+@pytest.mark.parametrize(
+    "rows", [np.zeros(4, np.float32), np.zeros((2, 5), np.float32), np.zeros((2, 2, 4), np.float32)]
+)
 def test_rows_of_the_wrong_shape_are_a_bug(tmp_path, rows):
     with pytest.raises(ValueError, match="do not fit"):
         with EmbeddingWriter(tmp_path / "a.npy", 10, 4) as writer:
@@ -197,7 +199,9 @@ def test_another_width_gives_both_numbers(tmp_path):
 def test_a_raw_file_that_does_not_divide_is_refused(tmp_path):
     path = tmp_path / "a.emb"
     path.write_bytes(b"\0" * (1024 * 4 * 3 + 4))
-    with pytest.raises(DataError, match=r"12,292 bytes, which is no whole number of 1,024-wide float32 vectors \(4,096"):
+    with pytest.raises(
+        DataError, match=r"12,292 bytes, which is no whole number of 1,024-wide float32 vectors \(4,096"
+    ):
         open_embeddings(path, dim=1024)
     with pytest.raises(DataError, match="float16"):
         open_embeddings(path, dim=1024, dtype="float16")
@@ -234,7 +238,9 @@ def test_sidecar_comes_back_and_lies_beside_its_file(tmp_path):
     assert sidecar_path(path) == tmp_path / "a.npy.json" and sidecar_path(path).is_file()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"[1, 2]", b'{"encoder": "x"}', b'{"unknown": 1}', b"\xff", b"null"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"[1, 2]", b'{"encoder": "x"}', b'{"unknown": 1}', b"\xff", b"null"]
+)
 def test_a_damaged_sidecar_is_named(tmp_path, content):
     (tmp_path / "a.npy.json").write_bytes(content)
     with pytest.raises(DataError, match="a.npy.json is not a valid description"):

@@ -82,7 +82,9 @@ def test_invalid_utf8_is_named_with_line_and_byte(tmp_path):
         read_lines(path)
 
 
-@pytest.mark.parametrize("raw", ["\ufeffab\n".encode("utf-16-le"), b"\xed\xa0\x80\n", b"\xc0\xaf\n", b"\xf5\x80\x80\x80\n"])
+@pytest.mark.parametrize(
+    "raw", ["\ufeffab\n".encode("utf-16-le"), b"\xed\xa0\x80\n", b"\xc0\xaf\n", b"\xf5\x80\x80\x80\n"]
+)
 def test_what_only_looks_like_utf8_is_refused(tmp_path, raw):
     (tmp_path / "text").write_bytes(raw)
     with pytest.raises(DataError, match="line 1: byte .* is not valid UTF-8"):

@@ -6,7 +6,16 @@ from dataclasses import asdict
 import pytest
 
 from fairseq_distill.errors import DataError
-from fairseq_distill.formats.manifest import FORMAT_VERSION, NAME, Corpus, Count, Manifest, Teacher, read_manifest, write_manifest
+from fairseq_distill.formats.manifest import (
+    FORMAT_VERSION,
+    NAME,
+    Corpus,
+    Count,
+    Manifest,
+    Teacher,
+    read_manifest,
+    write_manifest,
+)
 
 
 def manifest():
@@ -17,7 +26,9 @@ def manifest():
         spm="spm.model",
         dictionary="dict.txt",
         corpora=[
-            Corpus("mafand.eng-swa", "distil", "train", "swa", 30, "bin/t", "text/t.swa", "eng", "text/t.eng", ["t.npy"]),
+            Corpus(
+                "mafand.eng-swa", "distil", "train", "swa", 30, "bin/t", "text/t.swa", "eng", "text/t.eng", ["t.npy"]
+            ),
             Corpus("news.swa", "mask", "train", "swa", 12, "bin/m", "text/m.swa"),
             Corpus("dev.eng-swa", "distil", "valid", "swa", 8, "bin/v", "text/v.swa", "eng", "text/v.eng", ["v.npy"]),
         ],
@@ -66,8 +77,6 @@ def test_a_file_that_is_no_manifest(tmp_path, content):
     (tmp_path / NAME).write_bytes(content)
     with pytest.raises(DataError, match="manifest.json"):
         read_manifest(tmp_path)
-
-
 
 
 @pytest.mark.parametrize(
