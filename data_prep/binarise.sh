@@ -29,8 +29,10 @@ mapfile -t names <<<"$listing"
 cd "$DATA"
 rm -rf bin.tmp
 lines="$(cat "${names[@]/#/pieces/}" | wc -l)"
-if ((WORKERS == 0)); then WORKERS="$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)"; fi
-if ((lines < SMALL)); then WORKERS=1; fi
+if ((WORKERS == 0)); then
+  WORKERS=1
+  if ((lines > SMALL)); then WORKERS="$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)"; fi
+fi
 log "binarise | ${#names[@]} corpora, $lines lines, $WORKERS processes"
 prefixes="$(IFS=,; printf '%s' "${names[*]/#/pieces/}")"
 mkdir -p logs

@@ -12,6 +12,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.embedding.registry import parse_spec
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import PathLike, disk_error, write_text
 from fairseq_distill.formats.lines import require_file
@@ -151,13 +152,14 @@ def make_plan(args: argparse.Namespace) -> Plan:
     """The plan for parsed options (see :func:`parser`).
 
     Raises:
-        ConfigError: options that contradict each other: a pair without the teacher's language, a language that is not
+        ConfigError: options that contradict each other: an unknown kind of teacher, a pair without the teacher's language, a language that is not
             in --langs or has no bitext, a size out of range.
         DataError: a file is missing or empty.
     """
     languages = [code for code in args.langs.split(",") if code]
     if not languages or len(set(languages)) != len(languages):
         raise ConfigError(f"--langs {args.langs!r} must name each language once, with commas between: swa,zul.")
+    parse_spec(args.teacher)  # a slip of the pen should not show after minutes
     teacher = parse_language(args.teacher_lang)
     for code in languages:
         if _same(parse_language(code), teacher):

@@ -32,11 +32,11 @@ def write_pairs(prefix, pairs, langs=("eng", "swa")):
     return prefix
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def made_up():
     return sentence_pairs
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write():
     return write_pairs
