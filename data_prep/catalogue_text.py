@@ -71,7 +71,7 @@ _PLACEHOLDER = re.compile(
     r"""(?P<percent>%%)
     | %(?P<python>\(\w+\))[-+\#0]*\d*(?:\.\d+)?(?P<pythontype>[diouxXeEfgGcrs])
     | %(?P<position>\d+\$)?[-+\#0']*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|q|j|z|t|L|I64)(?P<longtype>[diouxXeEfgGcs])
-    | (?P<name>%\{\w+\} | %[A-Z][A-Z_]{2,}\d*%?(?![a-z]) | %[a-z]{3,}%?(?![A-Z]) | \$\{\w+\} | \$\(\w+\)
+    | (?P<name>%\{\w+\} | %[A-Z][A-Z_]{2,}\d*%?(?![a-z]) | %[a-z]{3,}%?(?![A-Z]) | \$\{\w+\} | \$\(\w+\) | \$[A-Za-z]\w*\$
         | \{[\w.:!\#-]{0,30}\} | %L?[1-9]\d?(?!\d|[.,]\d|\$|[disuxf]\b) | \$[1-9](?!\d|[.,]\d) | \#\w+\#)
     | %(?P<numbered>\d+\$)?[-+\#0']*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?P<type>[disuxf]|[oXeEgGcpmn@](?![A-Za-z]))
     """,

@@ -141,6 +141,7 @@ def test_accelerators(source, target, expected):
         ("{0} of {name}", "{name} {0}", ("X of Y", "Y X", 2)),
         ("%1 of %2 in %PRODUCTNAME", "%2, %1, %PRODUCTNAME", ("X of Y in LibreOffice", "Y, X, LibreOffice", 2)),
         ("$1 and ${x} and $(ARG1)", "$(ARG1) $1 ${x}", ("X and Y and Z", "Z X Y", 3)),
+        ("The directory $name$", "Ushicilelo lwe-$name$", ("The directory X", "Ushicilelo lwe-X", 1)),
         ("Line %LINENUMBER", "%LINENUMBER ulayini", ("Line X", "X ulayini", 1)),
         ("the '%value' of %num%", "%num% '%value'", ("the 'X' of Y", "Y 'X'", 2)),
         ("%5.2f%% done, %lld KB", "%5.2f%%, %lld KB", ("3% done, 4 KB", "3%, 4 KB", 2)),
