@@ -8,6 +8,7 @@ from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.cli.encoder_options import add_encoder_options, add_row_options
 from fairseq_distill.errors import ConfigError
+from fairseq_distill.formats.lines import require_file
 
 
 def make_embed_parser() -> argparse.ArgumentParser:
@@ -66,6 +67,8 @@ def main(args: argparse.Namespace) -> None:
     from fairseq_distill.embedding.registry import open_encoder
 
     shard = parse_shard(args.shard) if args.shard else None
+    if args.input not in (None, "-"):  # an encoder takes seconds to load, and what the user got wrong shows without it
+        require_file(args.input)
     encoder = open_encoder(args.path, args.device, args.precision, args.max_tokens)
     rows = {"dtype": args.dtype, "raw": args.raw, "unit_length": args.unit_length, "spec": args.path}
     if args.data is not None:

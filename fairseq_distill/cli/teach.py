@@ -9,6 +9,7 @@ from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.cli.encoder_options import add_encoder_options, add_row_options
 from fairseq_distill.embedding.registry import KINDS, open_encoder, parse_spec
 from fairseq_distill.errors import ConfigError
+from fairseq_distill.formats.lines import require_file
 
 
 def make_teach_parser() -> argparse.ArgumentParser:
@@ -66,7 +67,8 @@ def main(args: argparse.Namespace) -> None:
         )
     from fairseq_distill.teachers.store import teach
 
-    # A teacher takes seconds to load, and what the user got wrong shows without it.
+    for text in args.input:  # a teacher takes seconds to load, and what the user got wrong shows without it
+        require_file(text)
     encoder = open_encoder(args.teacher, args.device, args.precision, args.max_tokens)
     teach(encoder, args.input, args.output, increments=args.increments, **rows)
 

@@ -10,7 +10,7 @@ import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Optional
+from typing import Any, Dict, Optional
 
 import numpy as np
 
@@ -93,7 +93,8 @@ class PartialRows:
             self._require_alone()
             self._adopt_finished()
             self.n = self._rows_on_disk()
-            self._stream: BinaryIO = open(self._file, "r+b" if self._file.exists() else "w+b")
+            # Unbuffered: what could not be written must not be tried again when the file is closed.
+            self._stream = open(self._file, "r+b" if self._file.exists() else "w+b", buffering=0)
             self._stream.truncate(self._start + self.n * self._row_bytes)
             self._stream.seek(0, os.SEEK_END)  # the header's place is zeros until finish()
         except OSError as error:
@@ -138,13 +139,16 @@ class PartialRows:
         """
         assert rows.shape[1:] == (self.dim,) and rows.dtype == self.dtype, f"{rows.dtype} {rows.shape} do not fit"
         try:
-            self._stream.write(np.ascontiguousarray(rows).data)
-            self._stream.flush()
+            self._write(np.ascontiguousarray(rows).data.cast("B") if rows.size else memoryview(b""))
             os.fsync(self._stream.fileno())
         except OSError as error:
             raise disk_error(error, self.output) from error
         self.n += len(rows)
         self._write_state()
+
+    def _write(self, data: memoryview) -> None:
+        while len(data):  # a nearly full disk takes a part, and refuses the rest
+            data = data[self._stream.write(data) :]
 
     def _write_state(self, **more: Any) -> None:
         write_text(self.folder / "state.json", json.dumps({"key": self.key, "n": self.n, **more}) + "\n")
@@ -160,8 +164,7 @@ class PartialRows:
         try:
             if not self.raw:
                 self._stream.seek(0)
-                self._stream.write(header_bytes(self.n, self.dim, self.dtype.name))
-            self._stream.flush()
+                self._write(memoryview(header_bytes(self.n, self.dim, self.dtype.name)))
             os.fsync(self._stream.fileno())
             self._write_state(finishing=self.n)
             sidecar_path(self.output).unlink(missing_ok=True)  # it described what lay here before

@@ -1,0 +1,47 @@
+"""The LSTM encoder: equal to NumPy one sentence at a time, whatever the batch, its order and its padding."""
+
+import numpy as np
+import pytest
+import torch
+
+from fairseq_distill.modules.lstm import LstmEncoder, LstmShape
+from tests.reference.networks import lstm_embedding
+
+SHAPE = LstmShape(vocabulary=20, embed_dim=6, hidden=5, layers=3)
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(1)
+    return LstmEncoder(SHAPE).eval()
+
+
+def embed(encoder, sentences):
+    lengths = [len(ids) for ids in sentences]
+    tokens = torch.full((len(sentences), max(lengths)), SHAPE.padding)
+    for row, ids in enumerate(sentences):
+        tokens[row, : len(ids)] = torch.tensor(ids)
+    with torch.inference_mode():
+        return encoder(tokens, torch.tensor(lengths)).numpy()
+
+
+SENTENCES = [[4, 5, 2], [2], [6, 7, 8, 9, 10, 2], [11, 2], [4, 5, 2], [19, 18, 17, 16, 15, 2]]
+
+
+def test_equals_the_slow_reference(encoder):
+    tensors = {name: tensor.double().numpy() for name, tensor in encoder.state_dict().items()}
+    expected = [lstm_embedding(np.array(ids), tensors, SHAPE.layers) for ids in SENTENCES]
+    np.testing.assert_allclose(embed(encoder, SENTENCES), np.stack(expected), atol=1e-6)
+
+
+def test_a_row_does_not_depend_on_the_others(encoder):
+    together = embed(encoder, SENTENCES)
+    for row, ids in enumerate(SENTENCES):
+        np.testing.assert_allclose(embed(encoder, [ids])[0], together[row], atol=1e-6)
+    order = [3, 0, 5, 1, 4, 2]
+    np.testing.assert_allclose(embed(encoder, [SENTENCES[i] for i in order]), together[order], atol=1e-6)
+
+
+def test_the_published_shape():
+    shape = LstmShape()
+    assert (shape.vocabulary, shape.output_dim, shape.layers, shape.padding) == (50004, 1024, 5, 1)
