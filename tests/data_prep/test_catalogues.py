@@ -1,5 +1,10 @@
 import json
+import os
+import shutil
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import catalogues
 import pytest
@@ -246,3 +251,72 @@ def test_gettext_codes():
         catalogues.gettext_code(lang) for lang in ("zul", "xho", "ssw", "nbl", "nso", "tsn", "tso", "ven", "sot", "ast")
     ]
     assert codes == ["zu", "xh", "ss", "nr", "nso", "tn", "ts", "ve", "st", "ast"]
+
+
+def catalogues_sh(folder, *options, apt):
+    """catalogues.sh with an apt-get that does ``apt`` instead, and a machine's catalogues under ``folder/locale``."""
+    fake = folder / "bin" / "apt-get"
+    fake.parent.mkdir(exist_ok=True)
+    fake.write_text(f"#!/bin/sh\n{apt}\n")
+    fake.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{fake.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "FAIRSEQ_DISTILL_VENV": "none",
+        "FAIRSEQ_DISTILL_LOCALES": str(folder / "locale"),
+    }
+    command = [
+        "bash",
+        str(Path(catalogues.__file__).parent / "catalogues.sh"),
+        "--output",
+        str(folder / "out"),
+        *options,
+    ]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.slow
+def test_without_packages_the_machines_catalogues_are_read(tmp_path, made_up):
+    folder = tmp_path / "locale" / "zu" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    (folder / "app.mo").write_bytes(mo_bytes(dict(made_up(30))))
+    done = catalogues_sh(tmp_path, "--dev", "4", "zul", apt="exit 100")
+    assert done.returncode == 0, done.stderr
+    assert "zul | 30 pairs" in done.stderr
+    parts = {
+        part: (tmp_path / "out" / "eng-zul" / f"{part}.zul").read_text().splitlines()
+        for part in ("all", "train", "dev")
+    }
+    assert len(parts["dev"]) == 4 and sorted(parts["dev"] + parts["train"]) == sorted(parts["all"])
+    again = catalogues_sh(tmp_path, "--dev", "4", "zul", apt="exit 100")
+    assert again.stderr.count("unchanged") == 2
+
+
+@pytest.mark.slow
+def test_where_nothing_is_to_be_had_one_sentence_names_the_way_out(tmp_path):
+    done = catalogues_sh(tmp_path, "zul", apt="exit 100")
+    assert done.returncode == 1
+    assert "--bitext eng-zul=PREFIX" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "out" / "eng-zul").exists()
+
+
+@pytest.mark.slow
+def test_a_fetched_package_is_unpacked_once(tmp_path, made_up):
+    tree = tmp_path / "tree"
+    folder = tree / "usr/lib/libreoffice/program/resource/zu/LC_MESSAGES"
+    folder.mkdir(parents=True)
+    (folder / "sw.mo").write_bytes(mo_bytes(dict(made_up(12))))
+    (tree / "DEBIAN").mkdir()
+    (tree / "DEBIAN" / "control").write_text(
+        "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: n\nDescription: d\n"
+    )
+    if not shutil.which("dpkg-deb"):
+        pytest.skip("no dpkg-deb on this machine")
+    subprocess.run(["dpkg-deb", "-b", tree, tmp_path / "zu.deb"], check=True, capture_output=True)
+    apt = f'case "$*" in *download*-l10n-zu) echo x >>"{tmp_path}/fetched"; cp "{tmp_path}/zu.deb" .;; *) exit 1;; esac'
+    for _ in range(2):
+        done = catalogues_sh(tmp_path, "zul", apt=apt)
+        assert done.returncode == 0, done.stderr
+    assert "zul | 12 pairs" in done.stderr
+    assert (tmp_path / "fetched").read_text() == "x\n"
+    assert not list((tmp_path / "out" / "packages").glob("new.*"))
