@@ -63,12 +63,6 @@ require_file() { # require_file FILE…: each is a file with something in it
   done
 }
 
-require_same_lines() { # require_same_lines FILE FILE: two files that belong together line by line
-  local first second
-  first="$(count_lines "$1")" second="$(count_lines "$2")"
-  [[ "$first" == "$second" ]] || die "$1 has $first lines but $2 has $second; they must match line by line."
-}
-
 once() {
   # once --state FILE [--input FILE]… [--key TEXT]… [--output FILE]… -- COMMAND [ARGUMENT]…
   # Runs COMMAND, unless FILE records that it has ended well with the same words, keys and input contents, and its

@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../recipes/common.sh"
 
 check_sources() {
   log "ruff"
-  python -m ruff check --quiet fairseq_distill data_prep tests setup.py || die "ruff found the lines above; 'ruff check --fix' mends some."
+  python -m ruff check --quiet fairseq_distill data_prep recipes tests setup.py || die "ruff found the lines above; 'ruff check --fix' mends some."
   log "mypy"
   python -m mypy --no-error-summary || die "mypy found the lines above."
   log "shell scripts"

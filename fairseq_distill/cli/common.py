@@ -14,7 +14,12 @@ logger = logging.getLogger("fairseq_distill")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows defaults, and keeps the line breaks of the usage example."""
+    """Shows defaults where there are any, and keeps the line breaks of the usage example."""
+
+    def _get_help_string(self, action: argparse.Action) -> "str | None":
+        if action.default is None or isinstance(action.default, bool):
+            return action.help
+        return super()._get_help_string(action)
 
 
 def make_parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:

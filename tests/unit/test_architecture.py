@@ -49,12 +49,15 @@ RULES: Dict[str, Tuple[Set[str], Set[str]]] = {
 }
 for _part in ("embedding", "teachers"):  # both load a teacher of any kind
     RULES[_part][0].add("teachers/sbert")
-# The steps of data_prep are programs of their own; one of them lets the teacher embed its side.
-DATA_PREP = (FILES | {"data", "cli", "embedding", "teachers"}, {"numpy", "sentencepiece", "sacremoses"})
+# The programs of data_prep and of the recipes, which nobody imports; one of them lets the teacher embed its side.
+PROGRAMS = {
+    "data_prep": (FILES | {"data", "cli", "embedding", "teachers"}, {"numpy", "sentencepiece", "sacremoses"}),
+    "recipes": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch"}),
+}
 WITH_FAIRSEQ = {"data/fairseq_datasets", "models", "criterions", "optimizers", "tasks"}
 
 SOURCES = sorted((REPO / PACKAGE).rglob("*.py"))
-STEPS = sorted((REPO / "data_prep").glob("*.py"))
+STEPS = sorted(path for folder in PROGRAMS for path in (REPO / folder).glob("*.py"))
 
 
 def module_name(path: Path) -> str:
@@ -118,9 +121,10 @@ def test_a_module_imports_only_what_its_row_allows(module):
     assert violations(MODULES[module], part, *RULES[part]) == []
 
 
-@pytest.mark.parametrize("path", STEPS, ids=lambda path: path.stem)
-def test_a_step_of_data_prep_imports_only_what_its_row_allows(path):
-    assert violations(path, "data_prep", *DATA_PREP, beside={step.stem for step in STEPS}) == []
+@pytest.mark.parametrize("path", STEPS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_program_imports_only_what_its_row_allows(path):
+    beside = {step.stem for step in STEPS if step.parent == path.parent}
+    assert violations(path, path.parent.name, *PROGRAMS[path.parent.name], beside=beside) == []
 
 
 def test_a_violation_is_found_wherever_it_hides(tmp_path):
@@ -162,7 +166,7 @@ def test_no_cycle_of_modules():
     assert tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError with the cycle
 
 
-def test_no_cycle_of_steps():
+def test_no_cycle_of_programs():
     names = {step.stem for step in STEPS}
     graph = {step.stem: {name for _line, name in imported(step) if name in names} for step in STEPS}
     assert tuple(graphlib.TopologicalSorter(graph).static_order())

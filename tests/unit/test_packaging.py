@@ -116,3 +116,33 @@ def test_top_level_holds_only_what_it_should():
     )
     tops = {line.partition("/")[0] for line in tracked.stdout.splitlines()}
     assert {top for top in tops if not allowed.fullmatch(top)} == set()
+
+
+PAGES = [
+    path
+    for path in [*REPO.glob("*.md"), *REPO.glob("*/*.md"), *REPO.glob("recipes/*/*.md")]
+    if ".venv" not in path.parts
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
+def test_links_between_pages_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_files_that_the_readme_names_are_there():
+    text = (REPO / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:fairseq_distill|recipes|data_prep|tests|docs)/[\w/.]+)`", text))
+    assert len(named) > 5
+    assert [name for name in named if not (REPO / name).exists()] == []
+
+
+def test_functions_that_the_readme_names_are_there():
+    text = (REPO / "README.md").read_text(encoding="utf-8")
+    for module, function in re.findall(r"`(fairseq_distill(?:\.\w+)+)\.(\w+)`", text):
+        tree = ast.parse((REPO / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8"))
+        assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, (
+            f"{module}.{function}"
+        )

@@ -102,14 +102,10 @@ def test_stages(tmp_path, first, last, shown):
     assert result.stderr.count("title") == len(shown.split())
 
 
-def test_files_that_must_match_line_by_line(tmp_path):
-    (tmp_path / "a").write_text("1\n2\n3")
-    (tmp_path / "b").write_text("1\n2\n3\n")
-    (tmp_path / "c").write_text("1\n2\n")
-    assert bash("require_same_lines a b; count_lines a", tmp_path).stdout == "3\n"
-    result = bash("require_same_lines a c; echo after", tmp_path)
-    assert result.returncode == 1 and result.stdout == ""
-    assert "recipe.sh: error: a has 3 lines but c has 2; they must match line by line." in result.stderr
+@pytest.mark.parametrize("content, count", [("", 0), ("1\n2\n3", 3), ("1\n2\n3\n", 3), ("\n", 1), ("a\u2028b\r\n", 1)])
+def test_count_lines(tmp_path, content, count):
+    (tmp_path / "a").write_text(content, newline="")
+    assert bash("count_lines a", tmp_path).stdout == f"{count}\n"
 
 
 def test_missing_and_empty_files(tmp_path):
