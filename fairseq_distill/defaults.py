@@ -9,7 +9,6 @@ SAMPLING_TEMPERATURE = 2.0  # p^(1/T) over corpus sizes, T > 1 lifts the small o
 MAX_LENGTH_PIECES = 256  # longer sentences are cut, in training and in embedding alike
 
 # --- cleaning (bitext)
-MIN_WORDS = 1
 MAX_CHARACTERS = 1000
 MAX_LENGTH_RATIO = 5.0  # characters of the longer side over the shorter one
 RATIO_FREE_CHARACTERS = 20  # sides shorter than this are not judged by their ratio
@@ -63,3 +62,28 @@ SIZES: Dict[str, StudentSize] = {
     "student_encoder_tiny": StudentSize(1, 64, 128, 2, True),  # for tests
 }
 DROPOUT = 0.1
+
+# --- contrastive term (LASER3-CO, Tan et al. 2023)
+CONTRASTIVE_WEIGHT = 0.0
+CONTRASTIVE_TEMPERATURE = 0.05
+CONTRASTIVE_FILTER = 0.9
+
+# --- lexical path, see modules/lexical.py
+LEXICAL_RIDGE = 0.3
+LEXICAL_SENTENCES = 1_000_000  # the fit sees at most so many pairs: its table has long converged by then
+
+# --- curriculum
+CURRICULUM_INCREMENTS = 4
+
+MASK_REPEAT = 4.0  # monolingual text is drawn at most so often per visit of the sentence pairs, however little there is
+
+# --- recipes/student.sh
+SMALL_STUDENT_MINUTES = 60.0  # below, student_encoder_small learns more than student_encoder on 2 cores
+TRAIN_MAX_TOKENS = 1000  # padded pieces an update on a CPU: many small updates teach more than few large ones
+LEARNING_RATES = {"student_encoder_small": 1.5e-3, "student_encoder": 5e-4, "student_encoder_laser3": 5e-4}
+LEARNING_RATE = 1e-3  # of other sizes
+CLIP_NORM = 1.0
+WARMUP_UPDATES = 200
+VALIDATIONS = 12  # during one training, each with a checkpoint
+TRIAL_UPDATES = 120  # from which the pace of a machine is read
+BUDGET_SHARE = 0.95  # of --max-minutes that is planned; the rest is for validation and for a machine that gets slower

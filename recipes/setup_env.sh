@@ -10,7 +10,7 @@
 #
 # A torch that is already there, in that Python or in the active environment, is used and never replaced. Two set-ups
 # at once wait for each other; one that was killed is mended by the next.
-# shellcheck source=recipes/common.sh
+# shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 TORCH_SPEC="${TORCH_SPEC:-torch==2.13.0}"

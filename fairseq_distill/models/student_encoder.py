@@ -47,10 +47,10 @@ class StudentEncoderConfig(FairseqDataclass):
     activation_dropout: float = field(
         default=0.0, metadata={"help": "dropout inside the feed-forward blocks, in [0, 1)"}
     )
-    lexical_path: ChoiceEnum(("auto", "fitted", "none")) = field(  # type: ignore[valid-type]
+    lexical_path: ChoiceEnum(("auto", "fitted", "unfitted", "none")) = field(  # type: ignore[valid-type]
         default="auto",
         metadata={
-            "help": "a bag of pieces added to the output, fitted to the teacher in closed form before training; auto: for mean-pooled students"
+            "help": "bag of pieces added to the output: fitted to the teacher in closed form, unfitted (from zero) or none; auto: fitted if pooling is mean"
         },
     )
     lexical_ridge: float = field(default=defaults.LEXICAL_RIDGE, metadata={"help": "weight of the fit's penalty, > 0"})
@@ -74,6 +74,7 @@ class StudentEncoderModel(BaseFairseqModel):
     def __init__(self, encoder: StudentEncoder, precision: str):
         super().__init__()
         self.encoder, self.precision = encoder, precision
+        self.fit_lexical_path = False  # whether the task is to fit it before training
         self.mlm_head = MaskedLanguageModelHead(encoder.shape.dim, encoder.embed_tokens)
 
     @classmethod
@@ -93,12 +94,14 @@ class StudentEncoderModel(BaseFairseqModel):
                 activation=str(cfg.activation_fn),
                 max_positions=task.cfg.max_length_pieces,
                 padding=task.source_dictionary.pad(),
-                lexical=pooling == "mean" if str(cfg.lexical_path) == "auto" else str(cfg.lexical_path) == "fitted",
+                lexical=_lexical_path(cfg, pooling) != "none",
             )
         except ValueError as error:
             raise ConfigError(f"These options make no student: {error}.") from error
         dropout = Dropout(cfg.dropout, cfg.attention_dropout, cfg.activation_dropout, cfg.lexical_dropout)
-        return cls(StudentEncoder(shape, dropout), "float32" if cfg.fp16 or cfg.bf16 else str(cfg.autocast))
+        model = cls(StudentEncoder(shape, dropout), "float32" if cfg.fp16 or cfg.bf16 else str(cfg.autocast))
+        model.fit_lexical_path = _lexical_path(cfg, pooling) == "fitted"
+        return model
 
     def forward(self, src_tokens: Tensor, n_distil: int, masked_positions: Optional[Tensor] = None) -> Dict[str, Any]:
         """One pass for sentences to distil and sentences to mask.
@@ -121,6 +124,12 @@ class StudentEncoderModel(BaseFairseqModel):
 
     def max_positions(self) -> int:
         return self.encoder.shape.max_positions
+
+
+def _lexical_path(cfg: StudentEncoderConfig, pooling: str) -> str:
+    if str(cfg.lexical_path) == "auto":
+        return "fitted" if pooling == "mean" else "none"
+    return str(cfg.lexical_path)
 
 
 def _architecture(size: defaults.StudentSize):  # type: ignore[no-untyped-def]

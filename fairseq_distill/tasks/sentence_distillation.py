@@ -1,5 +1,6 @@
 """``--task sentence_distillation``: corpora of a data directory to batches, and xsim at every validation."""
 
+import argparse
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,8 +65,10 @@ class SentenceDistillationConfig(FairseqDataclass):
     mask_random: float = field(
         default=defaults.MASK_RANDOM, metadata={"help": "of those, the share replaced by a random piece"}
     )
-    curriculum: ChoiceEnum(CURRICULA) = field(  # type: ignore[valid-type]
-        default="none", metadata={"help": "progressive: teacher and student are shown growing parts of each pair"}
+    # Text, not a choice: fairseq has a --curriculum of its own (epochs without shuffling), see add_args.
+    curriculum: str = field(
+        default="none",
+        metadata={"help": "none, or progressive: teacher and student are shown growing parts of each pair"},
     )
     curriculum_increments: int = field(
         default=defaults.CURRICULUM_INCREMENTS,
@@ -108,6 +111,18 @@ class SentenceDistillationTask(FairseqTask):
         self.languages = sorted(set(paired))
         self.curriculum = _curriculum(cfg)
         self._plans: Dict[int, EpochPlan] = {}
+
+    @classmethod
+    def add_args(cls, parser: argparse.ArgumentParser) -> None:
+        """The task's options; ``--curriculum`` takes over fairseq's own, which this task has no use for.
+
+        fairseq gives one value to both options and its own is a number, so the names travel as their positions in CURRICULA.
+        """
+        super().add_args(parser)
+        for action in parser._actions:
+            if "--curriculum" in action.option_strings:
+                action.type, action.metavar = _curriculum_number, "|".join(CURRICULA)
+                action.help = "progressive: teacher and student are shown growing parts of each pair"
 
     @classmethod
     def setup_task(cls, cfg: SentenceDistillationConfig, **kwargs: Any) -> "SentenceDistillationTask":
@@ -248,10 +263,15 @@ class SentenceDistillationTask(FairseqTask):
             rng,
             lambda pieces: self._draw_masked(data.mask, pieces, rng),
             data.mask.lengths(),
-            self.cfg.mask_share if len(data.mask.parts) else 0.0,
+            self._mask_share(data, int(data.distil.lengths()[draws].sum())),
         )
         self._plans = {epoch: plan} if self.curriculum.increments == 1 else {**self._plans, epoch: plan}
         return plan
+
+    def _mask_share(self, data: TrainingData, distil_pieces: int) -> float:
+        """--mask-share, or less where there is so little monolingual text that it would be repeated too often."""
+        available = defaults.MASK_REPEAT * float(data.mask.lengths().sum())
+        return min(self.cfg.mask_share, available / max(available + distil_pieces, 1.0))
 
     def _draw_masked(self, mask: Collection, pieces: int, rng: np.random.Generator) -> np.ndarray:
         weights = corpus_weights(mask.sizes, [part.corpus.lang for part in mask.parts], self.cfg.sampling_temperature)
@@ -357,8 +377,20 @@ def _validate(model: Any, sample: Dict[str, Any], k: int) -> Dict[str, float]:
     return result
 
 
+_CURRICULUM_NUMBERS = tuple(str(number) for number in range(len(CURRICULA)))
+
+
+def _curriculum_number(name: str) -> int:
+    if name not in CURRICULA:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(CURRICULA)}")
+    return CURRICULA.index(name)
+
+
 def _curriculum(cfg: SentenceDistillationConfig) -> Curriculum:
-    if str(cfg.curriculum) == "none":
+    name = CURRICULA[int(cfg.curriculum)] if str(cfg.curriculum) in _CURRICULUM_NUMBERS else str(cfg.curriculum)
+    if name not in CURRICULA:
+        raise ConfigError(f"--curriculum {name!r} is none of {', '.join(CURRICULA)}.")
+    if name == "none":
         return Curriculum()
     updates = cfg.curriculum_updates or int(cfg.max_update or 0) // 4
     if cfg.curriculum_increments < 2 or updates < 1:

