@@ -4,7 +4,7 @@
 #   bash recipes/setup_env.sh
 #
 # Environment variables, all optional:
-#   FAIRSEQ_DISTILL_VENV    where it lies (.venv in the repository)
+#   FAIRSEQ_DISTILL_VENV    where it lies (.venv in the repository); none: nothing is set up
 #   FAIRSEQ_DISTILL_PYTHON  which Python makes it, 3.11 or 3.12
 #   TORCH_SPEC              what pip is asked for where no torch is found, for instance "torch==2.11.0 --index-url URL"
 #
@@ -229,6 +229,7 @@ install_project() {
 }
 
 main() {
+  if [[ "$VENV" == none ]]; then return; fi # the commands on the PATH are to be used
   if is_stamped "$DEPENDENCIES" "$(dependencies_key)" && is_stamped "$PROJECT" "$(project_key)"; then return; fi
   export PIP_USER=0 # a user's `pip --user` setting has no place in a virtual environment
   mkdir -p "$(dirname "$VENV")" 2>/dev/null && [[ -w "$(dirname "$VENV")" ]] ||

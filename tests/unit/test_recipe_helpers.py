@@ -170,3 +170,40 @@ def test_a_file_in_the_place_of_the_environment(tmp_path):
     (tmp_path / "venv").write_text("x")
     result = set_up(tmp_path, FAIRSEQ_DISTILL_VENV=str(tmp_path / "venv"))
     assert result.returncode == 1 and "is not a folder" in result.stderr
+
+
+@pytest.fixture
+def bare_python(tmp_path):
+    """A Python 3.11 without ensurepip, as Debian's without python3-venv, and an apt-get and an id that only write down."""
+    programs = {
+        "python3.11": 'case "$*" in *metadata*) echo 3.11 none ;; *) exit 1 ;; esac',
+        "apt-get": f'echo "$*" >>"{tmp_path}/apt.log"',
+        "id": 'echo "${FAKE_ID}"',
+    }
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, line in programs.items():
+        (folder / name).write_text(f"#!/bin/bash\n{line}\n")
+        (folder / name).chmod(0o755)
+    return {
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "FAIRSEQ_DISTILL_PYTHON": str(folder / "python3.11"),
+        "FAIRSEQ_DISTILL_VENV": str(tmp_path / "venv"),
+    }
+
+
+def test_root_gets_the_missing_package_from_the_distribution(tmp_path, bare_python):
+    result = set_up(tmp_path, FAKE_ID="0", **bare_python)
+    assert (tmp_path / "apt.log").read_text().splitlines() == [
+        "update -qq",
+        "install -y -qq --no-install-recommends python3.11-venv",
+    ]
+    assert "has no venv and ensurepip modules: apt-get install -y python3.11-venv" in result.stderr
+    assert result.returncode == 1 and "could not make a virtual environment" in result.stderr.splitlines()[-1]
+
+
+def test_others_are_told_which_package_is_missing(tmp_path, bare_python):
+    result = set_up(tmp_path, FAKE_ID="1000", **bare_python)
+    assert result.returncode == 1 and not (tmp_path / "apt.log").exists()
+    assert "have root run 'apt-get install -y python3.11-venv', then run this again." in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "venv").exists()
