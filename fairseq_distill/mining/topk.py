@@ -5,6 +5,7 @@ has, say where to look; only there are single entries read. So a block is read o
 columns, in long vector operations, and the matrix product that made it remains the only real work.
 """
 
+from dataclasses import dataclass
 from typing import List, Optional, Tuple, Union
 
 import numpy as np
@@ -13,6 +14,7 @@ SUBGROUP = 8  # entries below one maximum of the first level
 GROUP = 32  # entries below one maximum of the second level; sides of a block are multiples of this
 EMPTY = np.iinfo(np.int64).min
 _COLUMN_MASK = (1 << 32) - 1
+_FIRST = np.zeros(1, np.int64)
 _PIECE = 1 << 15  # groups looked into at a time: bounds memory when very many entries are equal
 _TABLE = 1 << 20  # entries of a table that is sorted at a time
 
@@ -75,6 +77,10 @@ class Candidates:
         """float32 [stop - start]: the value at or below which nothing can be among the k best; -inf if unknown."""
         return self._floor(packed_values(self.keys[start:stop, self.capacity - self.k]), self.slack[start:stop])
 
+    def ceiling(self, values: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """float64 [stop - start, ...]: what the true values behind positive ``values`` of these rows cannot exceed."""
+        return values * (1.0 + 0.5 * self.relative) + 0.5 * self.slack[start:stop, None]
+
     def complete(self, start: int = 0, stop: Optional[int] = None) -> np.ndarray:
         """bool [stop - start]: whether nothing above a row's floor was dropped."""
         floor = self.floor(start, stop)
@@ -100,21 +106,22 @@ class Candidates:
             owner, at = _look_into(block, base, width // SUBGROUP, SUBGROUP, owner, limit)
             self._keep(owner + start, pack(block.reshape(-1)[at], at % width + first_column))
 
-    def offer_columns(self, block: np.ndarray, first_row: int, low: int, high: int, start: int) -> None:
+    def offer_columns(
+        self, block: np.ndarray, maxima: "RowGroups", first_row: int, low: int, high: int, start: int
+    ) -> None:
         """Show rows first_row... of a block whose columns are this object's rows: columns low..high are rows start...
 
-        ``block`` [R, M] is contiguous and R a multiple of GROUP.
+        ``block`` [R, M] is contiguous and R a multiple of GROUP; ``maxima`` are its own.
         """
-        width, span = block.shape[1], high - low
-        first = block[:, low:high].reshape(-1, SUBGROUP, span).max(axis=1)
-        second = np.ascontiguousarray(first.reshape(-1, GROUP // SUBGROUP, span).max(axis=1).T)  # [span, groups]
-        limit = self._limits(second, start, start + span)
+        width = block.shape[1]
+        second = np.ascontiguousarray(maxima.second[:, low:high].T)  # [high - low, groups]
+        limit = self._limits(second, start, start + high - low)
         found = np.flatnonzero(second > limit[:, None])
         for part in _pieces(found // second.shape[1]):
             owner, group = np.divmod(found[part], second.shape[1])
-            base = group * (GROUP // SUBGROUP * span) + owner
-            owner, at = _look_into(first, base, span, GROUP // SUBGROUP, owner, limit)
-            base = at // span * (SUBGROUP * width) + low + owner
+            base = group * (GROUP // SUBGROUP * width) + (owner + low)
+            owner, at = _look_into(maxima.first, base, width, GROUP // SUBGROUP, owner, limit)
+            base = at // width * (SUBGROUP * width) + (owner + low)
             owner, at = _look_into(block, base, width, SUBGROUP, owner, limit)
             self._keep(owner + start, pack(block.reshape(-1)[at], at // width + first_row))
 
@@ -142,8 +149,8 @@ class Candidates:
         """Merge new keys into the rows ``owner`` (sorted) and raise those rows' thresholds."""
         if not len(owner):
             return
-        starts = np.flatnonzero(np.diff(owner, prepend=-1))
-        counts = np.diff(starts, append=len(owner))
+        starts = np.concatenate([_FIRST, np.flatnonzero(owner[1:] != owner[:-1]) + 1])
+        counts = np.concatenate([starts[1:], [len(owner)]]) - starts
         widest = self.capacity + int(counts.max())
         if len(starts) > 1 and len(starts) * widest > _TABLE:
             middle = starts[len(starts) // 2]
@@ -151,8 +158,9 @@ class Candidates:
             self._keep(owner[middle:], keys[middle:])
             return
         rows = owner[starts]
-        table = np.full((len(rows), widest), EMPTY)
+        table = np.empty((len(rows), widest), np.int64)
         table[:, : self.capacity] = self.keys[rows]
+        table[:, self.capacity :] = EMPTY
         place = np.arange(len(owner)) + np.repeat(np.arange(len(rows)) * widest + self.capacity - starts, counts)
         table.reshape(-1)[place] = keys
         table.sort(axis=1)
@@ -162,6 +170,48 @@ class Candidates:
         # A full row needs nothing at or below its worst one either: blocks come in order, so an equal one is later.
         floor = np.maximum(floor, packed_values(best[:, 0]))
         self.threshold[rows] = self._as_limit(floor)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the values of a product may be off by, and how many candidates that makes.
+
+    Attributes:
+        forward, backward: float64, a number or one for each row: twice the error of a value.
+        relative: twice the relative error of a value.
+        per_neighbour, spare: capacity for k neighbours is per_neighbour * k + spare.
+    """
+
+    forward: np.ndarray
+    backward: np.ndarray
+    relative: float
+    per_neighbour: int
+    spare: int
+
+    def candidates(self, slack: np.ndarray, n: int, k: int, dtype: np.dtype) -> Candidates:
+        """Empty candidates of n rows with this ``slack``, a part of ``forward`` or ``backward``."""
+        return Candidates(n, k, self.per_neighbour * k + self.spare, dtype, slack, self.relative)
+
+
+class RowGroups:
+    """Maxima over groups of 8 and of 32 consecutive rows of a block [R, M], filled panel by panel.
+
+    Attributes:
+        first: [R / 8, M].
+        second: [R / 32, M].
+    """
+
+    def __init__(self, block: np.ndarray):
+        height, width = block.shape
+        self.first = np.empty((height // SUBGROUP, width), block.dtype)
+        self.second = np.empty((height // GROUP, width), block.dtype)
+
+    def fill(self, block: np.ndarray, start: int, stop: int) -> None:
+        """Take rows start..stop, both multiples of GROUP, while they are in the cache."""
+        width = block.shape[1]
+        first, second = self.first[start // SUBGROUP : stop // SUBGROUP], self.second[start // GROUP : stop // GROUP]
+        block[start:stop].reshape(-1, SUBGROUP, width).max(axis=1, out=first)
+        first.reshape(-1, GROUP // SUBGROUP, width).max(axis=1, out=second)
 
 
 def _bits_to_values(bits: np.ndarray) -> np.ndarray:

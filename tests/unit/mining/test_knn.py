@@ -14,6 +14,7 @@ from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.mining import knn as module
 from fairseq_distill.mining import topk
 from fairseq_distill.mining.knn import Neighbours, knn, knn_both
+from fairseq_distill.mining.rows import _widen
 from tests.reference.mining import neighbours
 
 PRECISIONS = ("float32", "bfloat16")
@@ -44,8 +45,8 @@ def assert_precision_makes_no_difference(src, tgt, k):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 32 x 32, and lists cut everywhere they can be cut."""
-    monkeypatch.setattr(module, "_LARGEST_BLOCK", 32)
-    monkeypatch.setattr(module, "_SMALLEST_BLOCK", 32)
+    monkeypatch.setattr(module, "_HEIGHT", 32)
+    monkeypatch.setattr(module, "_WIDTH", 32)
     monkeypatch.setattr(topk, "_PIECE", 3)
     monkeypatch.setattr(topk, "_TABLE", 64)
 
@@ -89,8 +90,10 @@ def test_ties_go_to_the_lower_index(data, n, m, k):
     order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
     back = np.argsort(-exact.T, axis=1, kind="stable")[:, :k]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_LARGEST_BLOCK", data.draw(st.sampled_from([32, 64, 4096])))
-        patch.setattr(module, "_SMALLEST_BLOCK", 32)
+        patch.setattr(module, "_HEIGHT", data.draw(st.sampled_from([32, 64, 1024])))
+        patch.setattr(module, "_WIDTH", data.draw(st.sampled_from([32, 64, 8192])))
+        patch.setattr(module, "_PANEL", data.draw(st.sampled_from([1, 1 << 12, 1 << 19])))
+        patch.setattr(module, "_COLUMNS", data.draw(st.sampled_from([1, 50, 1024])))
         patch.setattr(topk, "_PIECE", data.draw(st.sampled_from([1, 7, 1 << 15])))
         patch.setattr(topk, "_TABLE", data.draw(st.sampled_from([1, 100, 1 << 20])))
         for precision in PRECISIONS if "torch" in sys.modules else PRECISIONS[:1]:
@@ -104,8 +107,9 @@ def test_same_bits_for_any_block_and_number_of_threads(monkeypatch):
     src, tgt = vectors(300, 96, 1), vectors(257, 96, 2)
     tgt[100:140] = tgt[7]  # repeated sentences: more than the spare candidates
     expected = knn_both(src, tgt, 5, precision="float32")
-    for block, threads in ((32, "1"), (64, "3"), (128, "2"), (4096, "5")):
-        monkeypatch.setattr(module, "_LARGEST_BLOCK", block)
+    for height, width, threads in ((32, 32, "1"), (64, 256, "3"), (128, 64, "2"), (1024, 8192, "5")):
+        monkeypatch.setattr(module, "_HEIGHT", height)
+        monkeypatch.setattr(module, "_WIDTH", width)
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
         for found, right in zip(knn_both(src, tgt, 5, precision="float32"), expected):
             assert_same(found, right)
@@ -145,6 +149,21 @@ def test_length_does_not_matter_even_when_squares_overflow(factor):
     plain, found = knn(src, tgt, 4), knn(scaled, tgt * np.float32(3), 4)
     assert_array_equal(found.indices, plain.indices)
     assert_allclose(found.cosines, plain.cosines, atol=5e-7)
+
+
+def test_every_float16_is_read_exactly():
+    half = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    half = half[np.isfinite(half)].reshape(-1, 64)
+    wide = _widen(half, np.ones((1, 1)), np.empty(half.shape, np.float32))
+    assert_array_equal(wide.view(np.int32), half.astype(np.float32).view(np.int32))
+
+
+def test_tiny_float16_vectors():
+    src, tgt = vectors(20, 8, 1), vectors(20, 8, 2)
+    tiny = (src * np.float32(3e-6)).astype(np.float16)
+    found, right = knn(tiny, tgt, 4), knn(tiny.astype(np.float32), tgt, 4)
+    assert_array_equal(found.indices, right.indices)
+    assert_allclose(found.cosines, right.cosines, atol=5e-7)
 
 
 def test_index_selects_rows():
