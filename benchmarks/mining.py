@@ -100,9 +100,9 @@ def library(args: argparse.Namespace) -> Dict[str, Any]:
     """Texts and embeddings in, TSV out."""
     from fairseq_distill.mining.pairs import mine
 
-    paths = [args.folder / name for name in ("src.txt", "tgt.txt", "src.npy", "tgt.npy")]
+    one, two, src, tgt = (args.folder / name for name in ("src.txt", "tgt.txt", "src.npy", "tgt.npy"))
     output = args.folder / "library.tsv"
-    seconds = timed(lambda: mine(*paths, output, k=args.k, with_ids=True, precision=args.precision))
+    seconds = timed(lambda: mine(one, two, src, tgt, output, k=args.k, with_ids=True, precision=args.precision))
     return {"seconds": seconds, "planted": planted_in(output)}
 
 
