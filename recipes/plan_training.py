@@ -20,6 +20,7 @@ from typing import Any, Dict, List
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
+from fairseq_distill.evaluation.training_log import INNER, read_training_log
 from fairseq_distill.formats.atomic import write_text
 from fairseq_distill.formats.manifest import read_manifest
 
@@ -107,11 +108,7 @@ def seconds_per_update(work: Path, arch: str, seed: int, extra: List[str]) -> fl
             raise DataError(
                 f"The trial of the training command ended with code {done.returncode}; its last lines:\n{tail}"
             )
-        wall: Dict[int, float] = {}
-        for line in log.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line[line.index("{") :]) if "{" in line else {}
-            if "num_updates" in entry and "wall" in entry:
-                wall[int(entry["num_updates"])] = float(entry["wall"])
+        wall = read_training_log(log).curve(INNER, "wall")
     first = min((update for update in wall if update >= defaults.TRIAL_UPDATES // 3), default=0)
     last = max(wall, default=0)
     if last <= first:

@@ -8,8 +8,10 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
+from fairseq import utils
 from fairseq.data import Dictionary, FairseqDataset, iterators
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.dataclass.configs import DatasetConfig
 from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, MISSING
@@ -65,7 +67,7 @@ class SentenceDistillationConfig(FairseqDataclass):
     mask_random: float = field(
         default=defaults.MASK_RANDOM, metadata={"help": "of those, the share replaced by a random piece"}
     )
-    # Text, not a choice: fairseq has a --curriculum of its own (epochs without shuffling), see add_args.
+    # Text, not a choice: from the command line it comes as a number, see CurriculumNumber.
     curriculum: str = field(
         default="none",
         metadata={"help": "none, or progressive: teacher and student are shown growing parts of each pair"},
@@ -111,18 +113,7 @@ class SentenceDistillationTask(FairseqTask):
         self.languages = sorted(set(paired))
         self.curriculum = _curriculum(cfg)
         self._plans: Dict[int, EpochPlan] = {}
-
-    @classmethod
-    def add_args(cls, parser: argparse.ArgumentParser) -> None:
-        """The task's options; ``--curriculum`` takes over fairseq's own, which this task has no use for.
-
-        fairseq gives one value to both options and its own is a number, so the names travel as their positions in CURRICULA.
-        """
-        super().add_args(parser)
-        for action in parser._actions:
-            if "--curriculum" in action.option_strings:
-                action.type, action.metavar = _curriculum_number, "|".join(CURRICULA)
-                action.help = "progressive: teacher and student are shown growing parts of each pair"
+        self._first_batch: Dict[str, Any] = {}
 
     @classmethod
     def setup_task(cls, cfg: SentenceDistillationConfig, **kwargs: Any) -> "SentenceDistillationTask":
@@ -220,6 +211,7 @@ class SentenceDistillationTask(FairseqTask):
                 raise ConfigError("--max-tokens (pieces in a batch) must be given.")
             plan = self._plan(dataset, epoch, max_tokens, max_sentences or 1 << 30, num_shards)
             items = PlannedEpoch(dataset, plan, self.curriculum.increments, (self.cfg.seed, epoch))
+            self._first_batch = items[0]
         return iterators.EpochBatchIterator(
             dataset=items,
             collate_fn=items.collater,
@@ -306,11 +298,21 @@ class SentenceDistillationTask(FairseqTask):
         )
         encoder.lexical.table.weight.data.copy_(table)
 
+    def train_step(self, sample: Dict[str, Any], model: Any, *args: Any, **kwargs: Any) -> Any:
+        """fairseq's step. A process that has run out of batches is given the last dummy, which may be a valid set."""
+        if "net_input" not in sample:
+            sample = _beside(self._first_batch, model)
+        return super().train_step(sample, model, *args, **kwargs)
+
     def valid_step(
         self, sample: Dict[str, Any], model: Any, criterion: Any
     ) -> Tuple[torch.Tensor, int, Dict[str, Any]]:
         """One whole valid set: mean distance to the teacher, and xsim with three margins."""
         model.eval()
+        if (
+            "batches" not in sample
+        ):  # a dummy for a process without a valid set of its own; fairseq ignores what it gives
+            sample = _beside(self.datasets["valid"][0], model)
         with torch.no_grad():
             result = _validate(model, sample, self.cfg.xsim_k)
         n = sample["nsentences"]
@@ -358,6 +360,11 @@ class SentenceDistillationTask(FairseqTask):
         """Nothing to restore: the state of training is a function of the update number."""
 
 
+def _beside(sample: Dict[str, Any], model: Any) -> Dict[str, Any]:
+    """The sample on the model's device."""
+    return utils.move_to_cuda(sample) if next(model.parameters()).is_cuda else sample
+
+
 def _validate(model: Any, sample: Dict[str, Any], k: int) -> Dict[str, float]:
     """Mean distance to the teacher, xsim in percent with three margins, and the mean cosine between different sentences."""
     teacher = sample["teacher"].float()
@@ -380,10 +387,23 @@ def _validate(model: Any, sample: Dict[str, Any], k: int) -> Dict[str, float]:
 _CURRICULUM_NUMBERS = tuple(str(number) for number in range(len(CURRICULA)))
 
 
-def _curriculum_number(name: str) -> int:
-    if name not in CURRICULA:
-        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(CURRICULA)}")
-    return CURRICULA.index(name)
+class CurriculumNumber(int):
+    """``none`` or ``progressive`` from the command line, as its position in CURRICULA.
+
+    fairseq has a --curriculum of its own (the first N epochs are not shuffled), which would refuse a name, and gives the one
+    value to both. Plans are shuffled here whatever it says, so this task takes the option over; the number fits both.
+    """
+
+    def __new__(cls, value: Any) -> "CurriculumNumber":
+        if value in CURRICULA:
+            return super().__new__(cls, CURRICULA.index(value))
+        if str(value) not in _CURRICULUM_NUMBERS:
+            raise argparse.ArgumentTypeError(f"{value!r} is none of {', '.join(CURRICULA)}")
+        return super().__new__(cls, int(value))
+
+
+# Only the parser of the command line reads a field's type from here; the configuration itself stays as fairseq made it.
+DatasetConfig.__dataclass_fields__["curriculum"].type = CurriculumNumber
 
 
 def _curriculum(cfg: SentenceDistillationConfig) -> Curriculum:

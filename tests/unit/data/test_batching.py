@@ -12,7 +12,9 @@ from fairseq_distill.data.curriculum import Curriculum
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=200).map(lambda values: np.array(values, dtype=np.int64))
 
 
-def plan(lengths, group=1, curriculum=Curriculum(), max_tokens=100, seed=1, first_update=0, mask_lengths=None, mask_share=0.0):
+def plan(
+    lengths, group=1, curriculum=Curriculum(), max_tokens=100, seed=1, first_update=0, mask_lengths=None, mask_share=0.0
+):
     n = curriculum.increments
     mask_lengths = np.empty(0, np.int64) if mask_lengths is None else mask_lengths
     rng = np.random.default_rng(seed)
@@ -96,5 +98,7 @@ def test_masked_text_keeps_its_share_and_is_as_long_as_its_neighbours():
     made = plan(lengths, max_tokens=400, mask_lengths=mask_lengths, mask_share=0.25)
     masked, distilled = mask_lengths[made.mask.indices].sum(), lengths.sum()
     assert abs(masked / (masked + distilled) - 0.25) < 0.01
-    longest = np.array([[lengths[made.distil[b]].max(), mask_lengths[made.mask[b]].max(initial=0)] for b in range(len(made))])
+    longest = np.array(
+        [[lengths[made.distil[b]].max(), mask_lengths[made.mask[b]].max(initial=0)] for b in range(len(made))]
+    )
     assert np.corrcoef(longest.T)[0, 1] > 0.95

@@ -24,7 +24,9 @@ def batch(lengths, seed=0):
 def test_masks_equal_their_announced_number_and_spare_specials(lengths, probability):
     tokens, sizes = batch(lengths)
     before = tokens.copy()
-    masked, positions, targets = mask_tokens(tokens, sizes, MaskPolicy(probability), MASK, FIRST, np.random.default_rng(1))
+    masked, positions, targets = mask_tokens(
+        tokens, sizes, MaskPolicy(probability), MASK, FIRST, np.random.default_rng(1)
+    )
     assert_array_equal(tokens, before)
     assert_array_equal(targets, tokens.reshape(-1)[positions])
     assert (targets >= FIRST).all() and (np.diff(positions) > 0).all()

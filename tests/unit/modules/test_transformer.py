@@ -47,7 +47,9 @@ def test_a_new_student_with_a_lexical_path_is_that_path():
     assert_close(model(batch), model.lexical(batch, batch.ne(1).float()))
 
 
-@pytest.mark.parametrize("pooling, reference", [("max", lambda x: x.max(0).values), ("mean", lambda x: x.mean(0)), ("cls", lambda x: x[0])])
+@pytest.mark.parametrize(
+    "pooling, reference", [("max", lambda x: x.max(0).values), ("mean", lambda x: x.mean(0)), ("cls", lambda x: x[0])]
+)
 def test_pooling_equals_a_loop(pooling, reference):
     hidden = torch.randn(3, 7, 5) - 3  # negative: padding as zeros would win the maximum
     lengths = [7, 1, 4]

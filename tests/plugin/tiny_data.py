@@ -1,0 +1,176 @@
+"""A tiny data directory of an invented language, and runs of the stock fairseq commands on it."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+import torch
+from fairseq.data.indexed_dataset import MMapIndexedDatasetBuilder
+
+from fairseq_distill.formats.dictionary import read_dictionary, write_dictionary
+from fairseq_distill.formats.embeddings import EmbeddingInfo, EmbeddingWriter, write_info
+from fairseq_distill.formats.lines import write_lines
+from fairseq_distill.formats.manifest import Corpus, Manifest, Teacher, write_manifest
+from fairseq_distill.text import NORMALISER, StudentTokenizer
+
+REPO = Path(__file__).resolve().parents[2]
+WORDS = "lala kufi moso tene wiru basha dogo nyumba kitu samaki jua mvua shamba pepo".split()
+ENGLISH = "sleep door many four fish big small house thing river sun rain field wind".split()
+DIM = 8
+PARTS = 3  # of the curriculum
+
+
+def _binarise(prefix, rows):
+    builder = MMapIndexedDatasetBuilder(f"{prefix}.bin", dtype=np.uint16)
+    for row in rows:
+        builder.add_item(torch.from_numpy(row))
+    builder.finalize(f"{prefix}.idx")
+
+
+def _teacher_rows(sentences):
+    words = np.random.default_rng(0).normal(size=(len(ENGLISH), DIM))
+    return np.array(
+        [sum(words[ENGLISH.index(word)] for word in line.split()) + 0.1 for line in sentences], dtype=np.float32
+    )
+
+
+def make_data(folder):
+    """A data directory with two languages to distil, one monolingual corpus and two valid sets."""
+    rng = random.Random(1)
+    for name in ("bin", "teacher", "clean"):
+        (folder / name).mkdir(parents=True)
+
+    def lines(n):
+        return [[rng.randrange(len(WORDS)) for _ in range(rng.randint(2, 9))] for _ in range(n)]
+
+    texts = {
+        ("train", "aaa"): lines(150),
+        ("train", "bbb"): lines(60),
+        ("valid", "aaa"): lines(30),
+        ("valid", "bbb"): lines(20),
+    }
+    mono = [" ".join(WORDS[w] for w in line) for line in lines(80)]
+
+    def foreign(line, lang):
+        return " ".join(WORDS[w] if lang == "aaa" else WORDS[w][::-1] for w in line)
+
+    written = {key: [foreign(line, key[1]) for line in value] for key, value in texts.items()}
+    write_lines(
+        folder / "spm.txt", [line for key, value in written.items() if key[0] == "train" for line in value] + mono
+    )
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "spm.txt"),
+        model_prefix=str(folder / "spm"),
+        vocab_size=70,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    spm = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spm.model"))
+    write_dictionary(folder / "dict.txt", [spm.id_to_piece(i) for i in range(3, spm.get_piece_size())])
+    tokenizer = StudentTokenizer((folder / "spm.model").read_bytes(), read_dictionary(folder / "dict.txt"))
+    corpora = []
+    for (split, lang), numbers in texts.items():
+        name = f"{split}.{lang}"
+        english = [" ".join(ENGLISH[w] for w in line) for line in numbers]
+        write_lines(folder / f"clean/{name}.{lang}", written[split, lang])
+        write_lines(folder / f"clean/{name}.eng", english)
+        _binarise(folder / f"bin/{name}", tokenizer.encode(written[split, lang]))
+        teacher = []
+        for part in range(1, PARTS + 1) if split == "train" else [PARTS]:
+            rows = _teacher_rows([" ".join(line.split()[: -(-len(line.split()) * part // PARTS)]) for line in english])
+            file = f"teacher/{name}.part{part}.npy"
+            with EmbeddingWriter(folder / file, len(rows), DIM) as writer:
+                writer.write(rows)
+            write_info(folder / file, EmbeddingInfo("test", "test:space", "none"))
+            teacher.append(file)
+        corpora.append(
+            Corpus(
+                name,
+                "distil",
+                split,
+                lang,
+                len(numbers),
+                f"bin/{name}",
+                f"clean/{name}.{lang}",
+                "eng",
+                f"clean/{name}.eng",
+                teacher,
+            )
+        )
+    write_lines(folder / "clean/mono.aaa", mono)
+    _binarise(folder / "bin/mono", tokenizer.encode(mono))
+    corpora.append(Corpus("mono", "mask", "train", "aaa", len(mono), "bin/mono", "clean/mono.aaa"))
+    teacher = Teacher("file:test", "test:space", DIM, "mean", "eng")
+    write_manifest(folder, Manifest(["aaa", "bbb"], teacher, NORMALISER, "spm.model", "dict.txt", corpora))
+    return folder
+
+
+def run(words):
+    """Run a command in the environment of the tests; the finished process with its output."""
+    variables = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(REPO),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    return subprocess.run(
+        [str(word) for word in words],
+        capture_output=True,
+        text=True,
+        env=variables,
+        timeout=300,
+        cwd=REPO,
+    )
+
+
+def train(data, save_dir, updates, *extra, arch="student_encoder_tiny", check=True):
+    """``fairseq-train`` on the tiny data; (finished process, {update: logged line}, valid lines)."""
+    log = Path(save_dir) / "train.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    words = [
+        sys.executable,
+        "-m",
+        "fairseq_cli.train",
+        data,
+        "--user-dir",
+        REPO / "fairseq_distill",
+        "--task",
+        "sentence_distillation",
+    ]
+    words += ["--arch", arch, "--criterion", "sentence_distillation", "--optimizer", "fused_adamw", "--lr", "0.01"]
+    words += [
+        "--lr-scheduler",
+        "inverse_sqrt",
+        "--warmup-updates",
+        "4",
+        "--max-update",
+        updates,
+        "--max-tokens",
+        "160",
+        "--clip-norm",
+        "1.0",
+    ]
+    words += [
+        "--save-dir",
+        save_dir,
+        "--save-interval-updates",
+        "5",
+        "--no-epoch-checkpoints",
+        "--log-format",
+        "json",
+        "--log-interval",
+        "1",
+    ]
+    words += ["--best-checkpoint-metric", "xsim", "--num-workers", "0", "--log-file", log, "--seed", "7", *extra]
+    done = run(words)
+    if check:
+        assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-3000:]
+    text = log.read_text().splitlines() if log.is_file() else []
+    lines = [json.loads(line) for line in text if line.startswith('{"epoch"')]
+    inner = {int(line["num_updates"]): line for line in lines if "num_updates" in line}
+    return done, inner, [line for line in lines if "valid_loss" in line]
