@@ -12,8 +12,9 @@ Random unit vectors, a half of them planted pairs (cosine 0.55); each system run
     command   fairseq-mine as a whole process, start-up included
     xsim      three margins on --xsim pairs, the search alone
 
-Seconds are the systems' own wall time, for "command" the process's. RSS is each process's peak; "floor" and "faiss"
-hold their inputs in memory. Every planted pair must be found, or the script fails.
+Seconds are the systems' own wall time, for "command" the process's. CPU seconds (of the whole process, all threads)
+tell more on a busy machine; those of "floor" are of its sample. RSS is each process's peak; "floor" and "faiss" hold
+their inputs in memory. Every planted pair must be found, or the script fails.
 """
 
 import argparse
@@ -155,7 +156,7 @@ def run(system: str, args: argparse.Namespace) -> Dict[str, Any]:
     if status:
         raise SystemExit(f"{system} failed:\n{err}")
     result = {"seconds": seconds, "planted": planted_in(output)} if system == "command" else json.loads(out)
-    return {**result, "rss": usage.ru_maxrss / 1024}
+    return {**result, "rss": usage.ru_maxrss / 1024, "cpu": usage.ru_utime + usage.ru_stime}
 
 
 def report(results: Dict[str, List[Dict[str, Any]]], args: argparse.Namespace) -> None:
@@ -167,8 +168,8 @@ def report(results: Dict[str, List[Dict[str, Any]]], args: argparse.Namespace) -
     print(f"python {platform.python_version()}, numpy {np.__version__}, {len(os.sched_getaffinity(0))} cores")
     print(f"inputs {inputs:,.0f} MB; {args.repeats} runs in turns")
     print(f"floor: {rate:,.0f} GFLOP/s, measured on {100 * results['floor'][0]['share']:.0f} % of the product\n")
-    print("| system | seconds, median (all) | of the floor | of faiss | peak RSS MB | above the inputs MB |")
-    print("|---|---|---|---|---|---|")
+    print("| system | seconds, median (all) | of the floor | of faiss | CPU s | peak RSS MB | above the inputs MB |")
+    print("|---|---|---|---|---|---|---|")
     for name, rows in results.items():
         if name == "xsim":
             continue
@@ -176,7 +177,8 @@ def report(results: Dict[str, List[Dict[str, Any]]], args: argparse.Namespace) -
         rss = max(row["rss"] for row in rows)
         ratios = f"{median[name] / median['floor']:.2f} | "
         ratios += f"{median[name] / median['faiss']:.2f}" if "faiss" in median else "-"
-        print(f"| {name} | {median[name]:.2f} ({every}) | {ratios} | {rss:,.0f} | {rss - inputs:,.0f} |")
+        cpu = statistics.median(row["cpu"] for row in rows)
+        print(f"| {name} | {median[name]:.2f} ({every}) | {ratios} | {cpu:.1f} | {rss:,.0f} | {rss - inputs:,.0f} |")
     if "xsim" in results:
         product = statistics.median(row["product"] for row in results["xsim"])
         pairs = min(args.xsim, args.n)

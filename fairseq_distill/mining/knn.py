@@ -103,8 +103,13 @@ def _search(
             )
         search = _Search(one, two, k, both, max_memory, workers, progress)
         if precision == "bfloat16" or (precision == "auto" and bfloat16_pays(one.n, two.n, one.dim)):
-            if search.run_bfloat16():
-                return search.results()
+            try:
+                if search.run_bfloat16():
+                    return search.results()
+            except ConfigError as error:
+                if precision == "bfloat16":
+                    raise
+                logger.info(f"{error} float32 is used")
         search.run_float32()
         return search.results()
 
@@ -249,10 +254,11 @@ class _Search:
         With x' = x + d and y' = y + e the rounded unit rows, |x'y' - xy| <= |d| + |e| + |d||e| (Cauchy and Schwarz),
         d and e being known; the product's additions err as in :func:`_additions`, its result is rounded once more.
         """
-        if importlib.util.find_spec("torch") is None:
-            raise ConfigError("Precision bfloat16 needs PyTorch, which is not installed here; use float32 or auto.")
         dim = self.one.dim
-        product = _BFloat16Product(*self._block_sizes(_BFloat16Product), dim, self.workers)
+        try:
+            product = _BFloat16Product(*self._block_sizes(_BFloat16Product), dim, self.workers)
+        except (ImportError, OSError) as error:
+            raise ConfigError(f"Precision bfloat16 needs PyTorch, which cannot be loaded here ({error}).") from error
         lost_one, lost_two = product.rounding(self.one), product.rounding(self.two)
         forward = 2 * (lost_one + lost_two.max() * (1 + lost_one) + _additions(dim))
         backward = 2 * (lost_two + lost_one.max() * (1 + lost_two) + _additions(dim))
@@ -347,6 +353,7 @@ class _Search:
             into.indices[first + start : first + stop] = packed_columns(best)
             if check:
                 undecided.append(start + np.flatnonzero(~found.complete(start, stop)))
+            own.release()
         return np.concatenate(undecided)
 
     def _measure(

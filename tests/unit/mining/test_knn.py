@@ -301,9 +301,11 @@ def test_without_torch_everything_works_in_float32(monkeypatch):
     monkeypatch.setattr(module, "_fast_bfloat16", lambda: True)
     monkeypatch.setattr(module, "_WORTH_IMPORT", 0)
     monkeypatch.setattr(module, "_WORTH_TRYING", 0)
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch", None)  # what an import then raises is an ImportError
     src, tgt = vectors(20, 8, 1), vectors(20, 8, 2)
-    assert_array_equal(knn(src, tgt, 2).indices, neighbours(src, tgt, 2)[1])
+    for spec in (None, object()):  # not installed; installed, but broken
+        monkeypatch.setattr(module.importlib.util, "find_spec", lambda name, spec=spec: spec)
+        assert_array_equal(knn(src, tgt, 2).indices, neighbours(src, tgt, 2)[1])
     with pytest.raises(ConfigError, match="PyTorch"):
         knn(src, tgt, 2, precision="bfloat16")
 
