@@ -27,9 +27,9 @@ class StudentEncoderConfig(FairseqDataclass):
     encoder_attention_heads: int = field(
         default=defaults.BASE.heads, metadata={"help": "attention heads; divides the width"}
     )
-    encoder_normalize_before: bool = field(
-        default=defaults.BASE.pre_norm,
-        metadata={"help": "layer norm before each block (pre-norm) instead of after it, as in LASER3"},
+    layer_norm: ChoiceEnum(("pre", "post")) = field(  # type: ignore[valid-type]
+        default="pre" if defaults.BASE.pre_norm else "post",
+        metadata={"help": "layer norm before each block and at the end (pre), or after each block as in LASER3 (post)"},
     )
     activation_fn: ChoiceEnum(tuple(ACTIVATIONS)) = field(  # type: ignore[valid-type]
         default="relu", metadata={"help": "activation inside the feed-forward blocks"}
@@ -90,7 +90,7 @@ class StudentEncoderModel(BaseFairseqModel):
                 heads=cfg.encoder_attention_heads,
                 output_dim=task.teacher.dim,
                 pooling=pooling,
-                pre_norm=cfg.encoder_normalize_before,
+                pre_norm=str(cfg.layer_norm) == "pre",
                 activation=str(cfg.activation_fn),
                 max_positions=task.cfg.max_length_pieces,
                 padding=task.source_dictionary.pad(),
@@ -139,7 +139,7 @@ def _architecture(size: defaults.StudentSize):  # type: ignore[no-untyped-def]
             ("encoder_embed_dim", size.dim),
             ("encoder_ffn_embed_dim", size.ffn_dim),
             ("encoder_attention_heads", size.heads),
-            ("encoder_normalize_before", size.pre_norm),
+            ("layer_norm", "pre" if size.pre_norm else "post"),
         ):
             setattr(args, option, getattr(args, option, value))
 
@@ -154,7 +154,7 @@ for _name, _size in defaults.SIZES.items():
             encoder_embed_dim=_size.dim,
             encoder_ffn_embed_dim=_size.ffn_dim,
             encoder_attention_heads=_size.heads,
-            encoder_normalize_before=_size.pre_norm,
+            layer_norm="pre" if _size.pre_norm else "post",
         )
         _node._name = "student_encoder"
         ConfigStore.instance().store(name=_name, group="model", node=_node, provider="fairseq")
