@@ -70,6 +70,7 @@ CONTRASTIVE_FILTER = 0.9
 
 # --- lexical path, see modules/lexical.py
 LEXICAL_RIDGE = 0.3
+LEXICAL_DROPOUT = 0.1  # of pieces in the bag; the fit knows its training pairs too well otherwise
 LEXICAL_SENTENCES = 1_000_000  # the fit sees at most so many pairs: its table has long converged by then
 
 # --- curriculum

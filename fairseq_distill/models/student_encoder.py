@@ -55,7 +55,7 @@ class StudentEncoderConfig(FairseqDataclass):
     )
     lexical_ridge: float = field(default=defaults.LEXICAL_RIDGE, metadata={"help": "weight of the fit's penalty, > 0"})
     lexical_dropout: float = field(
-        default=0.0, metadata={"help": "share of the pieces left out of the bag in training, in [0, 1)"}
+        default=defaults.LEXICAL_DROPOUT, metadata={"help": "share of the pieces left out of the bag in training, in [0, 1)"}
     )
     autocast: ChoiceEnum(PRECISIONS) = field(  # type: ignore[valid-type]
         default=defaults.AUTOCAST,

@@ -296,7 +296,7 @@ class SentenceDistillationTask(FairseqTask):
         table = fit_lexical_table(
             torch.from_numpy(tokens), torch.from_numpy(lengths), torch.from_numpy(teacher), len(self.dictionary), ridge
         )
-        encoder.lexical.table.weight.data.copy_(table)
+        encoder.lexical.set_table(table)
 
     def train_step(self, sample: Dict[str, Any], model: Any, *args: Any, **kwargs: Any) -> Any:
         """fairseq's step. A process that has run out of batches is given the last dummy, which may be a valid set."""

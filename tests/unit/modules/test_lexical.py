@@ -40,7 +40,7 @@ def test_the_path_multiplies_as_the_fit_assumes():
     tokens, lengths, teacher = problem()
     table, bags = dense_table(tokens, lengths, teacher, 25, 0.3)
     path = LexicalPath(25, 5, padding=1)
-    path.table.weight.data.copy_(torch.from_numpy(table))
+    path.set_table(torch.from_numpy(table).float())
     padded, start = torch.full((len(lengths), int(lengths.max())), 1), 0
     for row, length in enumerate(lengths.tolist()):
         padded[row, :length] = tokens[start : start + length]
