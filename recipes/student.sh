@@ -55,15 +55,15 @@ done
 [[ -z "$MINUTES" || "$MINUTES" =~ ^[0-9]+(\.[0-9]+)?$ ]] || die "--max-minutes $MINUTES is not a number."
 [[ -n "$UPDATES$MINUTES" ]] || MINUTES=60
 
-show_progress() { # of fairseq's log, a line each interval: update, losses, xsim
-  awk '
-    function value(key,  rest) {
-      if (!match($0, "\"" key "\": \"?[^\",}]*")) return ""
-      rest = substr($0, RSTART, RLENGTH); sub(/.*: "?/, "", rest); return rest
-    }
-    / \| train_inner \| / { printf "update %6s | loss %s | %s updates/s | %s s\n", value("num_updates"), value("loss"), value("ups"), value("wall") }
-    / \| valid \| / { printf "update %6s | validation | xsim %s %%\n", value("valid_num_updates"), value("valid_xsim") }
-    { fflush() }' >&2
+show_progress() { # of fairseq's log, a line each interval; not awk, which may wait for more input before it prints
+  local line number='"([0-9.e+-]+|nan|inf)"'
+  while IFS= read -r line; do
+    if [[ "$line" =~ "| train_inner |".*'"loss": '$number.*'"ups": '$number.*'"num_updates": '$number.*'"wall": '$number ]]; then
+      printf 'update %6s | loss %s | %s updates/s | %s s\n' "${BASH_REMATCH[3]}" "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" >&2
+    elif [[ "$line" =~ "| valid |".*'"valid_xsim": '$number.*'"valid_num_updates": '$number ]]; then
+      printf 'update %6s | validation | xsim %s %%\n' "${BASH_REMATCH[2]}" "${BASH_REMATCH[1]}" >&2
+    fi
+  done
 }
 
 mkdir -p "$WORK/log" || die "$WORK cannot be made."

@@ -1,7 +1,5 @@
 """fairseq's face of a data directory: planned batches, assembled without a Python loop over sentences."""
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import numpy as np
@@ -9,126 +7,10 @@ import torch
 from fairseq.data import FairseqDataset
 
 from fairseq_distill.data.batching import EpochPlan
-from fairseq_distill.data.curriculum import partial_lengths
+from fairseq_distill.data.corpora import Collection
 from fairseq_distill.data.masking import MaskPolicy, mask_tokens, masked_counts
-from fairseq_distill.data.online_teacher import OnlineTeacher
 from fairseq_distill.encoder import batches_by_length
-from fairseq_distill.errors import DataError
-from fairseq_distill.formats.binarised import Sequences, open_binarised
-from fairseq_distill.formats.dictionary import EOS, PAD, SPECIALS
-from fairseq_distill.formats.embeddings import open_embeddings
-from fairseq_distill.formats.manifest import Corpus
-from fairseq_distill.languages import parse_language
-
-
-@dataclass
-class Part:
-    """One corpus, opened: its sentences and, for each part of the curriculum, its teacher embeddings."""
-
-    corpus: Corpus
-    sequences: Sequences
-    teacher: List[np.ndarray]
-
-
-def open_part(directory: Path, corpus: Corpus, teacher_dim: int, increments: int) -> Part:
-    """A corpus of a data directory, with every count checked.
-
-    Raises:
-        DataError: a file is missing or damaged, rows and sentences differ, or the curriculum's parts are not there.
-    """
-    sequences = open_binarised(directory / corpus.src)
-    if len(sequences) != corpus.n or not corpus.n:
-        raise DataError(
-            f"{directory / corpus.src}.idx holds {len(sequences):,} sentences, the manifest says {corpus.n:,}; prepare the data again."
-        )
-    teacher: List[np.ndarray] = []
-    if corpus.kind != "mask":
-        if increments not in (1, len(corpus.teacher)):
-            raise DataError(
-                f"corpus {corpus.id!r} has teacher embeddings for {len(corpus.teacher)} parts of a sentence, the curriculum wants {increments}; "
-                f"prepare the data with --increments {increments}."
-            )
-        names = corpus.teacher[-increments:]
-        teacher = [open_embeddings(directory / name, dim=teacher_dim) for name in names]
-        for name, rows in zip(names, teacher):
-            if len(rows) != corpus.n:
-                raise DataError(
-                    f"{directory / name} has {len(rows):,} rows for {corpus.n:,} sentences; embed the teacher's side again."
-                )
-    return Part(corpus, sequences, teacher)
-
-
-class Collection:
-    """Several corpora under one numbering: sentence i of corpus c has the index ``firsts[c] + i``."""
-
-    def __init__(self, parts: List[Part], max_length_pieces: int, word_start: np.ndarray):
-        self.parts, self.limit, self.word_start = parts, max_length_pieces, word_start
-        self.sizes = [len(part.sequences) for part in parts]
-        self.firsts = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
-        self.online: Optional[OnlineTeacher] = None
-        self._lengths: Dict["tuple[int, int]", np.ndarray] = {}
-
-    def lengths(self, part: int = 1, parts: int = 1) -> np.ndarray:
-        """int64 [all sentences], pieces with EOS of the first part / parts of the words, cut at the longest allowed."""
-        key = (part, parts)
-        if key not in self._lengths:
-            self._lengths = {key: self._measure(part, parts)}  # one at a time: an epoch shows few parts
-        return self._lengths[key]
-
-    def _measure(self, part: int, parts: int) -> np.ndarray:
-        measured = [np.empty(0, np.int64)]
-        for opened in self.parts:
-            sequences = opened.sequences
-            if part == parts:
-                body = sequences.lengths.astype(np.int64) - 1
-            else:
-                starts_word = self.word_start[np.asarray(sequences.tokens)]
-                unspaced = parse_language(opened.corpus.lang).unspaced
-                body = partial_lengths(starts_word, sequences.starts, sequences.lengths, part, parts, unspaced)
-            measured.append(np.minimum(body, self.limit - 1) + 1)
-        return np.concatenate(measured)
-
-    def corpus_of(self, indices: np.ndarray) -> np.ndarray:
-        """int64 [B], the corpus of each index."""
-        return np.searchsorted(self.firsts, indices, side="right") - 1
-
-    def tokens(self, indices: np.ndarray, lengths: np.ndarray, width: int) -> np.ndarray:
-        """int64 [B, width], right-padded; a sentence cut short gets EOS at its end."""
-        rows = np.full((len(indices), width), PAD, dtype=np.int64)
-        column = np.arange(width)
-        corpora = self.corpus_of(indices)
-        for number in np.unique(corpora):
-            chosen = np.flatnonzero(corpora == number)
-            sequences, inside = self.parts[number].sequences, column[None, :] < lengths[chosen][:, None]
-            source = sequences.starts[indices[chosen] - self.firsts[number]][:, None] + np.where(
-                inside, column[None, :], 0
-            )
-            rows[chosen] = np.where(inside, sequences.tokens[source], PAD)
-        rows[np.arange(len(indices)), lengths - 1] = EOS
-        return rows
-
-    def flat(self, indices: np.ndarray) -> "tuple[np.ndarray, np.ndarray]":
-        """int64 pieces of the sentences one after the other, EOS included, and int64 [B] their lengths."""
-        lengths = self.lengths()[indices]
-        pieces = [np.empty(0, np.int64)]
-        for first in range(0, len(indices), 1 << 14):
-            span = slice(first, first + (1 << 14))
-            width = int(lengths[span].max())
-            rows = self.tokens(indices[span], lengths[span], width)
-            pieces.append(rows[np.arange(width)[None, :] < lengths[span][:, None]])
-        return np.concatenate(pieces), lengths
-
-    def teacher(self, indices: np.ndarray, part: int, dim: int) -> np.ndarray:
-        """float32 [B, dim], the teacher's embeddings of the ``part``-th part (from 1)."""
-        corpora = self.corpus_of(indices)
-        if self.online is not None:
-            return self.online.embed(corpora, indices - self.firsts[corpora], part)
-        rows = np.empty((len(indices), dim), dtype=np.float32)
-        for number in np.unique(corpora):
-            chosen = np.flatnonzero(corpora == number)
-            stored = self.parts[number].teacher
-            rows[chosen] = stored[min(part, len(stored)) - 1][indices[chosen] - self.firsts[number]]
-        return rows
+from fairseq_distill.formats.dictionary import SPECIALS
 
 
 class TrainingData(FairseqDataset):
@@ -145,7 +27,7 @@ class TrainingData(FairseqDataset):
     ):
         self.distil, self.mask, self.languages = distil, mask, languages
         self.teacher_dim, self.mask_id, self.policy = teacher_dim, mask_id, policy
-        self.lang_of_corpus = np.array([languages.index(part.corpus.lang) for part in distil.parts], dtype=np.int64)
+        self.lang_of_corpus = np.array([languages.index(name) for name in distil.languages()], dtype=np.int64)
 
     def __len__(self) -> int:
         return int(self.distil.firsts[-1] + self.mask.firsts[-1])

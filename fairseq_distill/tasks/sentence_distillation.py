@@ -17,12 +17,12 @@ from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, MISSING
 
 from fairseq_distill import defaults
-from fairseq_distill.data.batching import EpochPlan, plan_epoch
+from fairseq_distill.data.corpora import Collection, open_part
 from fairseq_distill.data.curriculum import CURRICULA, PACINGS, Curriculum
-from fairseq_distill.data.fairseq_datasets import Collection, PlannedEpoch, TrainingData, ValidationSets, open_part
+from fairseq_distill.data.fairseq_datasets import PlannedEpoch, TrainingData, ValidationSets
 from fairseq_distill.data.masking import MaskPolicy
 from fairseq_distill.data.online_teacher import OnlineTeacher
-from fairseq_distill.data.sampling import corpus_weights, draw_epoch
+from fairseq_distill.data.planning import EpochPlanner
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.evaluation.xsim import xsim_margins
@@ -112,7 +112,7 @@ class SentenceDistillationTask(FairseqTask):
         paired = [corpus.lang for corpus in manifest.corpora if corpus.kind != "mask"]
         self.languages = sorted(set(paired))
         self.curriculum = _curriculum(cfg)
-        self._plans: Dict[int, EpochPlan] = {}
+        self._planner: Optional[EpochPlanner] = None
         self._first_batch: Dict[str, Any] = {}
 
     @classmethod
@@ -209,7 +209,20 @@ class SentenceDistillationTask(FairseqTask):
         if isinstance(dataset, TrainingData):
             if not max_tokens:
                 raise ConfigError("--max-tokens (pieces in a batch) must be given.")
-            plan = self._plan(dataset, epoch, max_tokens, max_sentences or 1 << 30, num_shards)
+            if self._planner is None:
+                self._planner = EpochPlanner(
+                    dataset.distil,
+                    dataset.mask,
+                    self.curriculum,
+                    self.cfg.sampling_temperature,
+                    self.cfg.mask_share,
+                    self.cfg.seed,
+                    num_shards,
+                    self.cfg.update_freq,
+                    max_tokens,
+                    max_sentences or 1 << 30,
+                )
+            plan = self._planner.plan(epoch)
             items = PlannedEpoch(dataset, plan, self.curriculum.increments, (self.cfg.seed, epoch))
             self._first_batch = items[0]
         return iterators.EpochBatchIterator(
@@ -225,50 +238,6 @@ class SentenceDistillationTask(FairseqTask):
             disable_shuffling=True,  # the plan's order is the order
             skip_remainder_batch=skip_remainder_batch,
         )
-
-    def _plan(self, data: TrainingData, epoch: int, max_tokens: int, max_sentences: int, processes: int) -> EpochPlan:
-        """The plan of an epoch, a function of the seed, the epoch and the options alone, so that a resumed run finds the same."""
-        if epoch in self._plans:
-            return self._plans[epoch]
-        first_update = 0
-        if self.curriculum.increments > 1:
-            # Where the epoch begins follows from the epochs before it; once whole sentences are shown it no longer matters.
-            for before in range(1, epoch):
-                plan = self._plan(data, before, max_tokens, max_sentences, processes)
-                first_update += -(-len(plan) // plan.group)
-                if first_update >= self.curriculum.updates:
-                    break
-        rng = np.random.default_rng([self.cfg.seed, epoch])
-        frequency = self.cfg.update_freq[min(epoch, len(self.cfg.update_freq)) - 1]
-        weights = corpus_weights(
-            data.distil.sizes, [part.corpus.lang for part in data.distil.parts], self.cfg.sampling_temperature
-        )
-        draws = draw_epoch(data.distil.sizes, weights, int(sum(data.distil.sizes)), rng)
-        plan = plan_epoch(
-            draws,
-            lambda part: data.distil.lengths(part, self.curriculum.increments),
-            lambda update: (self.curriculum.increment(update), self.curriculum.next_change(update)),
-            first_update,
-            processes * frequency,
-            max_tokens,
-            max_sentences,
-            rng,
-            lambda pieces: self._draw_masked(data.mask, pieces, rng),
-            data.mask.lengths(),
-            self._mask_share(data, int(data.distil.lengths()[draws].sum())),
-        )
-        self._plans = {epoch: plan} if self.curriculum.increments == 1 else {**self._plans, epoch: plan}
-        return plan
-
-    def _mask_share(self, data: TrainingData, distil_pieces: int) -> float:
-        """--mask-share, or less where there is so little monolingual text that it would be repeated too often."""
-        available = defaults.MASK_REPEAT * float(data.mask.lengths().sum())
-        return min(self.cfg.mask_share, available / max(available + distil_pieces, 1.0))
-
-    def _draw_masked(self, mask: Collection, pieces: int, rng: np.random.Generator) -> np.ndarray:
-        weights = corpus_weights(mask.sizes, [part.corpus.lang for part in mask.parts], self.cfg.sampling_temperature)
-        means = [part.sequences.lengths.mean() for part in mask.parts]
-        return draw_epoch(mask.sizes, weights, max(1, round(pieces / float(np.dot(weights, means)))), rng)
 
     # --- training and validation
 
