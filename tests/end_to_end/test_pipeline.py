@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from fairseq_distill.evaluation.training_log import INNER, read_training_log
+
 REPO = Path(__file__).resolve().parents[2]
 NOUNS = "child dog river house teacher market mountain doctor farmer song road school king garden letter boat".split()
 VERBS = "sees loves finds builds follows remembers sells paints hears visits".split()
@@ -168,6 +170,40 @@ def test_the_student_mines_its_pairs(texts, unbroken, tmp_path):
     )
     lines = [line.split("\t") for line in (tmp_path / "mined.tsv").read_text().splitlines()]
     assert len(lines) == 50 and sum(line[3] == line[4] for line in lines) >= 40
+
+
+@pytest.mark.slow
+def test_the_teacher_in_the_loop_gives_the_stored_losses(unbroken, tmp_path):
+    work, _ = unbroken
+    words = [sys.executable, "-m", "fairseq_cli.train", work / "data", "--user-dir", REPO / "fairseq_distill"]
+    words += [
+        "--task",
+        "sentence_distillation",
+        "--arch",
+        "student_encoder_tiny",
+        "--criterion",
+        "sentence_distillation",
+    ]
+    words += [
+        "--optimizer",
+        "fused_adamw",
+        "--lr",
+        "0.01",
+        "--max-update",
+        "3",
+        "--max-tokens",
+        "300",
+        "--log-interval",
+        "1",
+    ]
+    words += ["--log-format", "json", "--no-save", "--disable-validation", "--num-workers", "0", "--dropout", "0"]
+    losses = []
+    for more in ([], ["--online-teacher"]):
+        log = tmp_path / f"{len(losses)}.log"
+        run([str(word) for word in [*words, "--save-dir", tmp_path, "--log-file", log, *more]])
+        curve = read_training_log(log).curve(INNER, "distil_loss")
+        losses.append([curve[update] for update in (1, 2, 3)])
+    assert losses[1] == pytest.approx(losses[0], abs=2e-3)  # stored in float16
 
 
 @pytest.mark.slow

@@ -88,6 +88,12 @@ def test_two_processes_equal_one_with_two_micro_batches(data, tmp_path):
     assert_equal_weights(first, second, rtol=1e-3, atol=1e-4)
 
 
+def test_early_stopping_by_xsim(data, tmp_path):
+    """With a rate of nothing xsim cannot get better, so the second validation is the last."""
+    _, inner, _ = train(data, tmp_path, 60, "--patience", "1", "--lr", "1e-30")
+    assert max(inner) == 10
+
+
 def test_stock_fairseq_loads_the_checkpoint_again(unbroken):
     folder = unbroken[0]
     code = (
