@@ -83,7 +83,7 @@ if [[ -n "$ARCH" ]]; then plan+=(--arch "$ARCH"); fi
 if [[ -n "$UPDATES" ]]; then plan+=(--max-update "$UPDATES"); else plan+=(--max-minutes "$MINUTES"); fi
 train_words="$(python "$REPO/recipes/plan_training.py" "${plan[@]}" -- "${options[@]}")" || exit 1
 mapfile -t train <<<"$train_words"
-state="$(sha256sum <"$WORK/data/manifest.json")$train_words"
+state="$(cat "$WORK/data/manifest.json" "$WORK/plan.json" | sha256sum)"
 if [[ -f "$WORK/training.txt" && "$(cat "$WORK/training.txt")" != "$state" ]]; then
   log "the data or the plan has changed: training starts anew"
   rm -rf "$WORK/checkpoints" "$WORK/log/train.json.log" "$WORK/trained"
