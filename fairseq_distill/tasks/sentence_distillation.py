@@ -234,7 +234,8 @@ class SentenceDistillationTask(FairseqTask):
             shard_id=shard_id,
             num_workers=num_workers,
             epoch=epoch,
-            buffer_size=data_buffer_size,
+            # Not ahead in a thread with a teacher in it: its own threads would outlive the interpreter.
+            buffer_size=0 if self.cfg.online_teacher else data_buffer_size,
             disable_shuffling=True,  # the plan's order is the order
             skip_remainder_batch=skip_remainder_batch,
         )

@@ -196,7 +196,18 @@ def test_the_teacher_in_the_loop_gives_the_stored_losses(unbroken, tmp_path):
         "--log-interval",
         "1",
     ]
-    words += ["--log-format", "json", "--no-save", "--disable-validation", "--num-workers", "0", "--dropout", "0"]
+    words += [
+        "--log-format",
+        "json",
+        "--no-save",
+        "--disable-validation",
+        "--num-workers",
+        "0",
+        "--dropout",
+        "0",
+        "--lexical-dropout",
+        "0",
+    ]
     losses = []
     for more in ([], ["--online-teacher"]):
         log = tmp_path / f"{len(losses)}.log"
