@@ -1,16 +1,22 @@
-"""fairseq's ``dict.txt`` without fairseq: one ``piece count`` a line, after four implied special symbols."""
+"""fairseq's ``dict.txt`` without fairseq: one ``piece count`` a line, after four implied special symbols.
+
+LASER's ``.cvocab`` is the same text. It lists a SentencePiece model's pieces in the model's order, in one of two styles:
+``spm+4``, all of them, the model's own specials flagged, so that these take rows of their own (dead twins of rows 0 to 3);
+or ``spm+1``, without those specials. The names say what is added to SentencePiece's id (specials 0, 1, 2) to give the row.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
-from fairseq_distill.errors import DataError
+from fairseq_distill.errors import CheckpointError, DataError
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.lines import iter_lines, write_lines
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 MASK = "<mask>"
+STYLES = ("spm+1", "spm+4")
 _OVERWRITE = "#fairseq:overwrite"
 
 
@@ -31,6 +37,11 @@ class Dictionary:
     def id(self, piece: str) -> int:
         """The id of a piece, ``<unk>`` (3) when it is not there."""
         return self.index.get(piece, UNK)
+
+    @property
+    def style(self) -> str:
+        """``spm+4`` when a special has a second row, as in the published LASER2; else ``spm+1``."""
+        return "spm+4" if set(SPECIALS) & set(self.symbols[len(SPECIALS) :]) else "spm+1"
 
     @property
     def text(self) -> str:
@@ -82,3 +93,52 @@ def write_dictionary(path: PathLike, pieces: List[str]) -> None:
     if repeated:
         raise ValueError(f"{repeated[0]!r} stands twice in the dictionary for {path}")
     write_lines(path, (f"{piece} 1" for piece in pieces))
+
+
+def laser_dictionary(pieces: Sequence[str], style: str) -> Dictionary:
+    """The dictionary of a SentencePiece model's pieces.
+
+    Args:
+        pieces: all of them, the model's own specials too, in the order of its ids.
+        style: ``spm+1`` or ``spm+4``.
+
+    Raises:
+        ValueError: unknown style.
+    """
+    if style not in STYLES:
+        raise ValueError(f"{style!r} is none of the styles {', '.join(STYLES)}")
+    listed = [piece for piece in pieces if style == "spm+4" or piece not in SPECIALS]
+    return Dictionary([*SPECIALS, *listed])
+
+
+def write_cvocab(path: PathLike, pieces: Sequence[str], style: str) -> Dictionary:
+    """Write LASER's ``.cvocab`` for a SentencePiece model's pieces; what comes back is what a reader will find in it.
+
+    Args:
+        pieces, style: as in :func:`laser_dictionary`.
+
+    Raises:
+        ValueError: unknown style.
+    """
+    dictionary = laser_dictionary(pieces, style)
+    write_lines(path, dictionary.text.split("\n")[:-1])
+    return dictionary
+
+
+def fit_to_rows(dictionary: Dictionary, rows: int, path: PathLike, checkpoint: PathLike) -> Dictionary:
+    """The dictionary that fills ``rows`` embeddings: as it is, or with ``<mask>`` as one more.
+
+    Args:
+        path, checkpoint: where both come from, for the error.
+
+    Raises:
+        CheckpointError: the numbers fit neither way.
+    """
+    if rows == len(dictionary) + 1 and MASK not in dictionary.index:
+        return Dictionary([*dictionary.symbols, MASK])
+    if rows != len(dictionary):
+        raise CheckpointError(
+            f"{checkpoint} has {rows:,} rows of embeddings, but {path} makes {len(dictionary):,} symbols "
+            f"({dictionary.style}); with {MASK} there may be one more. They belong to different encoders."
+        )
+    return dictionary

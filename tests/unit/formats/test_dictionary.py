@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_distill.errors import DataError
+from fairseq_distill.errors import CheckpointError, DataError
 from fairseq_distill.formats.dictionary import (
     BOS,
     EOS,
@@ -12,8 +12,11 @@ from fairseq_distill.formats.dictionary import (
     SPECIALS,
     UNK,
     Dictionary,
+    fit_to_rows,
+    laser_dictionary,
     parse_dictionary,
     read_dictionary,
+    write_cvocab,
     write_dictionary,
 )
 
@@ -99,3 +102,35 @@ def test_an_empty_and_a_missing_file(tmp_path):
     assert read_dictionary(tmp_path / "dict.txt").symbols == list(SPECIALS)
     with pytest.raises(DataError, match="nothing.txt does not exist"):
         read_dictionary(tmp_path / "nothing.txt")
+
+
+SPM_PIECES = ["<unk>", "<s>", "</s>", "▁", "▁the", "a"]  # in SentencePiece's order
+
+
+@pytest.mark.parametrize("style, offset, rows", [("spm+1", 1, 7), ("spm+4", 4, 10)])
+def test_cvocab_of_a_sentencepiece_model_in_both_styles(tmp_path, style, offset, rows):
+    written = write_cvocab(tmp_path / "x.cvocab", SPM_PIECES, style)
+    dictionary = read_dictionary(tmp_path / "x.cvocab")
+    assert dictionary.symbols == written.symbols == laser_dictionary(SPM_PIECES, style).symbols
+    assert len(dictionary) == rows and dictionary.style == style
+    for spm_id, piece in enumerate(SPM_PIECES[3:], start=3):
+        assert dictionary.id(piece) == spm_id + offset
+    assert [dictionary.id(special) for special in SPECIALS] == [0, 1, 2, 3]
+
+
+def test_cvocab_flags_the_specials_and_nothing_else(tmp_path):
+    write_cvocab(tmp_path / "x.cvocab", SPM_PIECES, "spm+4")
+    lines = (tmp_path / "x.cvocab").read_text(encoding="utf-8").splitlines()
+    assert lines[:3] == [f"{piece} 1 {OVERWRITE}" for piece in SPM_PIECES[:3]] and lines[3:] == ["▁ 1", "▁the 1", "a 1"]
+    with pytest.raises(ValueError, match="none of the styles"):
+        write_cvocab(tmp_path / "y.cvocab", SPM_PIECES, "spm+3")
+
+
+def test_a_dictionary_fits_its_rows_or_one_more_for_mask():
+    dictionary = laser_dictionary(SPM_PIECES, "spm+4")
+    assert fit_to_rows(dictionary, 10, "x.cvocab", "x.pt") is dictionary
+    assert fit_to_rows(dictionary, 11, "x.cvocab", "x.pt").symbols == [*dictionary.symbols, "<mask>"]
+    masked = Dictionary([*dictionary.symbols, "<mask>"])
+    for wrong, rows in ((dictionary, 9), (dictionary, 12), (masked, 12)):
+        with pytest.raises(CheckpointError, match=f"x.pt has {rows} rows of embeddings, but x.cvocab makes"):
+            fit_to_rows(wrong, rows, "x.cvocab", "x.pt")
