@@ -1,8 +1,6 @@
 """``--task sentence_distillation``: corpora of a data directory to batches, and xsim at every validation."""
 
-import argparse
 import logging
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -10,94 +8,24 @@ import numpy as np
 import torch
 from fairseq import utils
 from fairseq.data import Dictionary, FairseqDataset, iterators
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.dataclass.configs import DatasetConfig
-from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask, register_task
-from omegaconf import II, MISSING
 
 from fairseq_distill import defaults
 from fairseq_distill.data.corpora import Collection, open_part
-from fairseq_distill.data.curriculum import CURRICULA, PACINGS, Curriculum
 from fairseq_distill.data.fairseq_datasets import PlannedEpoch, TrainingData, ValidationSets
 from fairseq_distill.data.masking import MaskPolicy
 from fairseq_distill.data.online_teacher import OnlineTeacher
 from fairseq_distill.data.planning import EpochPlanner
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.evaluation.xsim import xsim_margins
 from fairseq_distill.formats.dictionary import MASK, SPECIALS, read_dictionary
-from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.manifest import Manifest, Teacher, read_manifest
 from fairseq_distill.formats.student_state import student_state
 from fairseq_distill.modules.lexical import fit_lexical_table
-from fairseq_distill.modules.losses import cosine_distillation_loss
+from fairseq_distill.tasks.options import SentenceDistillationConfig, curriculum_of
+from fairseq_distill.tasks.validation import line_labels, reduce_validation, validate, validation_log
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class SentenceDistillationConfig(FairseqDataclass):
-    data: str = field(
-        default=MISSING, metadata={"help": "data directory made by data_prep (a folder with manifest.json)"}
-    )
-    max_length_pieces: int = field(
-        default=defaults.MAX_LENGTH_PIECES,
-        metadata={"help": "longer sentences are cut to so many pieces, EOS included"},
-    )
-    sampling_temperature: float = field(
-        default=defaults.SAMPLING_TEMPERATURE,
-        metadata={
-            "help": "languages are drawn in proportion to size^(1/T); 1 keeps their sizes, large T makes them equal"
-        },
-    )
-    mask_share: float = field(
-        default=defaults.MASK_SHARE,
-        metadata={
-            "help": "share of each update's pieces that is monolingual text for MLM, in [0, 1); 0 switches MLM off"
-        },
-    )
-    mask_probability: float = field(
-        default=defaults.MASK_PROBABILITY,
-        metadata={"help": "share of a sentence's pieces that MLM predicts, in (0, 1)"},
-    )
-    mask_leave_unmasked: float = field(
-        default=defaults.MASK_LEAVE_UNMASKED, metadata={"help": "of those, the share left as it is"}
-    )
-    mask_random: float = field(
-        default=defaults.MASK_RANDOM, metadata={"help": "of those, the share replaced by a random piece"}
-    )
-    # Text, not a choice: from the command line it comes as a number, see CurriculumNumber.
-    curriculum: str = field(
-        default="none",
-        metadata={"help": "none, or progressive: teacher and student are shown growing parts of each pair"},
-    )
-    curriculum_increments: int = field(
-        default=defaults.CURRICULUM_INCREMENTS,
-        metadata={"help": "number of parts; the data must be prepared with --increments of the same number"},
-    )
-    curriculum_updates: int = field(
-        default=0, metadata={"help": "update from which on whole sentences are shown; 0: a quarter of --max-update"}
-    )
-    curriculum_pacing: ChoiceEnum(PACINGS) = field(  # type: ignore[valid-type]
-        default="linear", metadata={"help": "how the parts grow: linear, root (short parts are left sooner) or step"}
-    )
-    xsim_margin: ChoiceEnum(("ratio", "distance", "absolute")) = field(  # type: ignore[valid-type]
-        default=defaults.XSIM_MARGIN,
-        metadata={"help": "margin of the metric named xsim; the other two are logged beside it"},
-    )
-    xsim_k: int = field(default=defaults.NEIGHBOURHOOD, metadata={"help": "neighbours of the margin"})
-    online_teacher: bool = field(
-        default=False,
-        metadata={
-            "help": "embed the teacher's side in the loop instead of reading stored embeddings; slow, for teachers in training or data too large to store"
-        },
-    )
-    seed: int = II("common.seed")
-    max_update: int = II("optimization.max_update")
-    update_freq: List[int] = II("optimization.update_freq")
-    save_dir: str = II("checkpoint.save_dir")
-    restore_file: str = II("checkpoint.restore_file")
 
 
 @register_task("sentence_distillation", dataclass=SentenceDistillationConfig)
@@ -111,7 +39,7 @@ class SentenceDistillationTask(FairseqTask):
         self.teacher: Teacher = manifest.teacher
         paired = [corpus.lang for corpus in manifest.corpora if corpus.kind != "mask"]
         self.languages = sorted(set(paired))
-        self.curriculum = _curriculum(cfg)
+        self.curriculum = curriculum_of(cfg)
         self._planner: Optional[EpochPlanner] = None
         self._first_batch: Dict[str, Any] = {}
 
@@ -170,7 +98,8 @@ class SentenceDistillationTask(FairseqTask):
             if self.cfg.online_teacher:
                 self._attach_online_teacher(distil)
         else:
-            labels = [self._labels(part.corpus.tgt_text, len(part.sequences)) for part in paired]
+            texts = [self.directory / part.corpus.tgt_text if part.corpus.tgt_text else None for part in paired]
+            labels = [line_labels(text, len(part.sequences)) for text, part in zip(texts, paired)]
             self.datasets[split] = ValidationSets(
                 distil, labels, self.teacher.dim, max_tokens=defaults.EMBED_MAX_TOKENS
             )
@@ -191,15 +120,6 @@ class SentenceDistillationTask(FairseqTask):
     def _word_starts(self) -> np.ndarray:
         """bool [V], True for pieces that begin a word."""
         return np.array([self.dictionary[i].startswith("\u2581") for i in range(len(self.dictionary))])
-
-    def _labels(self, text: Optional[str], n: int) -> np.ndarray:
-        """int64 [n], equal numbers for equal teacher-side lines, so that a repeated line is not an error of xsim."""
-        if text is None:
-            return np.arange(n)
-        first: Dict[str, int] = {}
-        return np.array(
-            [first.setdefault(line, len(first)) for line in read_lines(self.directory / text)], dtype=np.int64
-        )
 
     def get_batch_iterator(self, dataset: FairseqDataset, max_tokens: Optional[int] = None, max_sentences: Optional[int] = None,
                            seed: int = 1, num_shards: int = 1, shard_id: int = 0, num_workers: int = 0, epoch: int = 1,
@@ -279,45 +199,17 @@ class SentenceDistillationTask(FairseqTask):
     ) -> Tuple[torch.Tensor, int, Dict[str, Any]]:
         """One whole valid set: mean distance to the teacher, and xsim with three margins."""
         model.eval()
-        if (
-            "batches" not in sample
-        ):  # a dummy for a process without a valid set of its own; fairseq ignores what it gives
+        if "batches" not in sample:  # a dummy for a process without a set of its own; fairseq ignores what it gives
             sample = _beside(self.datasets["valid"][0], model)
         with torch.no_grad():
-            result = _validate(model, sample, self.cfg.xsim_k)
-        n = sample["nsentences"]
-        log: Dict[str, Any] = {
-            "loss": result["distil"] * n,
-            "sample_size": n,
-            "nsentences": n,
-            "ntokens": sample["ntokens"],
-        }
-        for number, part in enumerate(self.datasets["valid"].collection.parts):
-            here = 1.0 if number == sample["valid_set"] else 0.0
-            log[f"sets_{number}_{part.corpus.lang}"] = here
-            for key in ("xsim_absolute", "xsim_distance", "xsim_ratio", "collapse"):
-                log[f"{key}_{number}_{part.corpus.lang}"] = here * result[key]
-        return torch.tensor(log["loss"]), n, log
+            result = validate(model, sample, self.cfg.xsim_k)
+        log = validation_log(result, sample, self.datasets["valid"].collection.languages())
+        return torch.tensor(log["loss"]), log["sample_size"], log
 
     def reduce_metrics(self, logging_outputs: List[Dict[str, Any]], criterion: Any) -> None:
         """fairseq's speeds, the criterion's means, and xsim as a mean over valid sets, in all and for each language."""
         super().reduce_metrics(logging_outputs, criterion)
-        for key in logging_outputs[0] if logging_outputs else ():
-            if not key.startswith("sets_"):
-                continue
-            sets = sum(float(log[key]) for log in logging_outputs)
-            if not sets:
-                continue
-            suffix = key[len("sets_") :]
-            language = suffix.split("_", 1)[1]
-            for margin in ("absolute", "distance", "ratio"):
-                percent = sum(float(log[f"xsim_{margin}_{suffix}"]) for log in logging_outputs) / sets
-                metrics.log_scalar(f"xsim_{margin}", percent, sets, round=2)
-                if margin == str(self.cfg.xsim_margin):
-                    metrics.log_scalar("xsim", percent, sets, round=2)
-                    metrics.log_scalar(f"xsim_{language}", percent, sets, round=2)
-            collapse = sum(float(log[f"collapse_{suffix}"]) for log in logging_outputs) / sets
-            metrics.log_scalar("mean_cosine", collapse, sets, round=4)
+        reduce_validation(logging_outputs, str(self.cfg.xsim_margin))
 
     # --- what travels in the checkpoint
 
@@ -333,59 +225,3 @@ class SentenceDistillationTask(FairseqTask):
 def _beside(sample: Dict[str, Any], model: Any) -> Dict[str, Any]:
     """The sample on the model's device."""
     return utils.move_to_cuda(sample) if next(model.parameters()).is_cuda else sample
-
-
-def _validate(model: Any, sample: Dict[str, Any], k: int) -> Dict[str, float]:
-    """Mean distance to the teacher, xsim in percent with three margins, and the mean cosine between different sentences."""
-    teacher = sample["teacher"].float()
-    student = torch.empty_like(teacher)
-    for batch in sample["batches"]:
-        student[batch["rows"]] = model(batch["src_tokens"], len(batch["rows"]))["embedding"].to(student)
-    result = {"distil": float(cosine_distillation_loss(student, teacher).mean())}
-    if not torch.isfinite(student).all():
-        raise DataError("The student's embeddings hold NaN or infinity: lower --lr or raise --warmup-updates.")
-    found = xsim_margins(
-        student.cpu().numpy(), teacher.cpu().numpy(), k=k, labels=sample["labels"].cpu().numpy(), precision="float32"
-    )
-    result.update({f"xsim_{margin}": each.percent for margin, each in found.items()})
-    unit, n = torch.nn.functional.normalize(student, dim=1), len(student)
-    # The cosines of all pairs add up to the squared length of the sum; near 1 means that all sentences lie on one point.
-    result["collapse"] = float((unit.sum(0).square().sum() - n) / (n * (n - 1))) if n > 1 else 0.0
-    return result
-
-
-_CURRICULUM_NUMBERS = tuple(str(number) for number in range(len(CURRICULA)))
-
-
-class CurriculumNumber(int):
-    """``none`` or ``progressive`` from the command line, as its position in CURRICULA.
-
-    fairseq has a --curriculum of its own (the first N epochs are not shuffled), which would refuse a name, and gives the one
-    value to both. Plans are shuffled here whatever it says, so this task takes the option over; the number fits both.
-    """
-
-    def __new__(cls, value: Any) -> "CurriculumNumber":
-        if value in CURRICULA:
-            return super().__new__(cls, CURRICULA.index(value))
-        if str(value) not in _CURRICULUM_NUMBERS:
-            raise argparse.ArgumentTypeError(f"{value!r} is none of {', '.join(CURRICULA)}")
-        return super().__new__(cls, int(value))
-
-
-# Only the parser of the command line reads a field's type from here; the configuration itself stays as fairseq made it.
-DatasetConfig.__dataclass_fields__["curriculum"].type = CurriculumNumber
-
-
-def _curriculum(cfg: SentenceDistillationConfig) -> Curriculum:
-    name = CURRICULA[int(cfg.curriculum)] if str(cfg.curriculum) in _CURRICULUM_NUMBERS else str(cfg.curriculum)
-    if name not in CURRICULA:
-        raise ConfigError(f"--curriculum {name!r} is none of {', '.join(CURRICULA)}.")
-    if name == "none":
-        return Curriculum()
-    updates = cfg.curriculum_updates or int(cfg.max_update or 0) // 4
-    if cfg.curriculum_increments < 2 or updates < 1:
-        raise ConfigError(
-            f"--curriculum progressive needs at least 2 increments and 1 update, not {cfg.curriculum_increments} and {updates}; "
-            "give --curriculum-updates, or --max-update, of which it takes a quarter."
-        )
-    return Curriculum(cfg.curriculum_increments, updates, str(cfg.curriculum_pacing))
