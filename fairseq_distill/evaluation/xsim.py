@@ -81,6 +81,22 @@ def xsim_margins(
     **knn_options,
 ) -> Dict[str, XsimResult]:
     """:func:`xsim` for several margins from one search; margin -> result."""
+    n, results = len(src), {}
+    for margin, wrong in wrong_sentences(src, tgt, margins, k, labels, **knn_options).items():
+        errors = int(wrong.sum())
+        results[margin] = XsimResult(100.0 * errors / n, errors, n, margin, k, signature(margin, k, n, about))
+    return results
+
+
+def wrong_sentences(
+    src: np.ndarray,
+    tgt: np.ndarray,
+    margins: Sequence[str] = MARGINS,
+    k: int = defaults.NEIGHBOURHOOD,
+    labels: Optional[Labels] = None,
+    **knn_options,
+) -> Dict[str, np.ndarray]:
+    """Which sentences :func:`xsim` counts as errors: margin -> bool [N]; arguments and errors as there."""
     unknown = [margin for margin in margins if margin not in MARGINS]
     if unknown:
         raise ConfigError(f"margin must be one of {', '.join(MARGINS)}, but is {unknown[0]!r}.")
@@ -99,14 +115,13 @@ def xsim_margins(
     own, other = neighbourhood_means(forward), np.empty(0, np.float32)
     if backward is not None:
         other = neighbourhood_means(backward)
-    results = {}
+    wrong = {}
     for margin in margins:
         found = forward.indices[:, 0]
         if margin != "absolute":
             found = best_candidates(forward, own, other, margin)[1]
-        errors = int((groups[found] != groups).sum())
-        results[margin] = XsimResult(100.0 * errors / n, errors, n, margin, k, signature(margin, k, n, about))
-    return results
+        wrong[margin] = groups[found] != groups
+    return wrong
 
 
 def _groups(labels: Labels) -> np.ndarray:

@@ -119,7 +119,8 @@ class StudentEncoderModel(BaseFairseqModel):
             embedding = self.encoder.embed(hidden[:n_distil], padding[:n_distil], src_tokens[:n_distil])
             logits = None
             if masked_positions is not None and len(masked_positions):
-                logits = self.mlm_head(hidden.reshape(-1, hidden.size(-1))[masked_positions])
+                pieces = hidden[:, self.encoder.prefix :].reshape(-1, hidden.size(-1))  # [B x T, D]
+                logits = self.mlm_head(pieces[masked_positions])
         return {"embedding": embedding, "mlm_logits": logits}
 
     def max_positions(self) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class LstmEncoder(nn.Module):
         packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
         # The backward direction must start at a sentence's last piece, not at the padding: hence the packed sequence.
         output = self.lstm(packed)[0]
+        if output.data.requires_grad:  # the fast way below writes in place
+            return pad_packed_sequence(output, padding_value=float("-inf"))[0].amax(dim=0)
         return _max_over_time(output.data, output.batch_sizes, output.unsorted_indices)
 
 

@@ -13,7 +13,7 @@ def pool(hidden: Tensor, padding: Tensor, pooling: str) -> Tensor:
         hidden: [B, T, D], the encoder's output.
         padding: bool [B, T], True at padding; each row has at least one other position (EOS).
         pooling: ``max`` or ``mean`` over all positions that are not padding, special symbols included (as LASER3
-            does), or ``cls``: the first position, which must be BOS.
+            does), or ``cls``: the first position, which is BOS (modules/transformer.py puts it there).
 
     Returns:
         [B, D], of the type of ``hidden``; ``mean`` sums in float32.

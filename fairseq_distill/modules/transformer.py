@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_distill.formats.dictionary import BOS
 from fairseq_distill.modules.lexical import LexicalPath
 from fairseq_distill.modules.pooling import POOLINGS, pool
 
@@ -27,7 +28,7 @@ class EncoderShape:
         dim: D, width of the model.
         ffn_dim, layers, heads: as in any transformer; ``heads`` divides ``dim``.
         output_dim: E, the teacher's width. When it differs from D, a linear projection follows the pooling.
-        pooling: ``max``, ``mean`` or ``cls``.
+        pooling: ``max``, ``mean`` or ``cls``; with ``cls`` each sentence is read with BOS before it.
         pre_norm: layer norm before each block and one at the end, instead of after each block.
         activation: ``relu`` or ``gelu``.
         max_positions: longest sentence in pieces.
@@ -131,7 +132,8 @@ class StudentEncoder(nn.Module):
         self.embed_tokens = nn.Embedding(shape.vocabulary, shape.dim, padding_idx=shape.padding)
         # sqrt(D) times an initial spread of 1/sqrt(D): unit variance, but Adam moves the products sqrt(D) times faster.
         self.embed_scale = math.sqrt(shape.dim)
-        positions = sinusoidal_positions(shape.max_positions + shape.padding + 1, shape.dim)
+        self.prefix = 1 if shape.pooling == "cls" else 0  # positions before a sentence's own: BOS, which cls pools
+        positions = sinusoidal_positions(self.prefix + shape.max_positions + shape.padding + 1, shape.dim)
         self.register_buffer("positions", positions, persistent=False)
         self.layers = nn.ModuleList([EncoderLayer(shape, dropout) for _ in range(shape.layers)])
         self.layer_norm = nn.LayerNorm(shape.dim) if shape.pre_norm else None
@@ -151,8 +153,10 @@ class StudentEncoder(nn.Module):
             tokens: int64 [B, T], padded on the right.
 
         Returns:
-            [B, T, D] hidden states and bool [B, T] padding.
+            [B, P + T, D] hidden states and bool [B, P + T] padding; P, ``prefix``, is 1 where BOS comes first, else 0.
         """
+        if self.prefix:
+            tokens = F.pad(tokens, (self.prefix, 0), value=BOS)
         padding = tokens.eq(self.shape.padding)
         x = self.embed_scale * self.embed_tokens(tokens)
         # fairseq numbers positions from padding_idx + 1; with padding on the right that is one slice for every row.
@@ -167,12 +171,12 @@ class StudentEncoder(nn.Module):
         return (x if self.layer_norm is None else self.layer_norm(x)), padding
 
     def embed(self, hidden: Tensor, padding: Tensor, tokens: Tensor) -> Tensor:
-        """float32 [B, E] from hidden states [B, T, D], bool padding [B, T] and the ids int64 [B, T] they came from."""
+        """float32 [B, E] from what :meth:`hidden` gave for the ids int64 [B, T]."""
         pooled = pool(hidden, padding, self.shape.pooling)
         embedding = (pooled if self.projection is None else self.projection(pooled)).float()
         if self.lexical is None:
             return embedding
-        keep = (~padding).float()
+        keep = (~padding[:, self.prefix :]).float()
         if self.training and self.dropout.lexical:
             keep = keep * (torch.rand_like(keep) >= self.dropout.lexical)
         return embedding + self.lexical(tokens, keep)

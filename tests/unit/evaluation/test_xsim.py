@@ -5,9 +5,9 @@ import pytest
 
 from fairseq_distill import __version__
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.evaluation.xsim import XsimResult, bootstrap_interval, xsim, xsim_margins
+from fairseq_distill.evaluation.xsim import XsimResult, bootstrap_interval, wrong_sentences, xsim, xsim_margins
 from fairseq_distill.mining.margin import MARGINS
-from tests.reference.mining import xsim_errors
+from tests.reference.mining import best, xsim_errors
 
 
 def noisy(n, dim, seed, noise=0.7):
@@ -35,6 +35,13 @@ def test_some_errors_are_in_the_tests_above():
 def test_all_margins_from_one_search_equal_each_alone():
     src, tgt = noisy(60, 8, 1)
     assert xsim_margins(src, tgt) == {margin: xsim(src, tgt, margin) for margin in MARGINS}
+
+
+def test_which_sentences_are_wrong():
+    src, tgt = noisy(60, 6, 3)
+    for margin, wrong in wrong_sentences(src, tgt, k=4).items():
+        expected = [found != row for row, (_, found) in enumerate(best(src, tgt, 4, margin))]
+        assert wrong.dtype == bool and wrong.tolist() == expected and 0 < sum(expected) < 60
 
 
 def test_from_source_to_target():

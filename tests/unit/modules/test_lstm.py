@@ -42,6 +42,19 @@ def test_a_row_does_not_depend_on_the_others(encoder):
     np.testing.assert_allclose(embed(encoder, [SENTENCES[i] for i in order]), together[order], atol=1e-6)
 
 
+def test_it_can_be_trained_and_the_padding_gets_no_gradient(encoder):
+    lengths = torch.tensor([len(ids) for ids in SENTENCES])
+    tokens = torch.full((len(SENTENCES), int(lengths.max())), SHAPE.padding)
+    for row, ids in enumerate(SENTENCES):
+        tokens[row, : len(ids)] = torch.tensor(ids)
+    trained = encoder(tokens, lengths)
+    np.testing.assert_allclose(trained.detach().numpy(), embed(encoder, SENTENCES), atol=1e-6)
+    trained.square().sum().backward()
+    seen = sorted({i for ids in SENTENCES for i in ids})
+    moved = encoder.embed_tokens.weight.grad.abs().sum(dim=1).nonzero()[:, 0].tolist()
+    assert moved == seen
+
+
 def test_the_published_shape():
     shape = LstmShape()
     assert (shape.vocabulary, shape.output_dim, shape.layers, shape.padding) == (50004, 1024, 5, 1)

@@ -39,6 +39,17 @@ def test_an_embedding_does_not_depend_on_the_batch(pooling, pre_norm, lexical):
     assert_close(model(batch.flip(0)).flip(0), together, atol=1e-5, rtol=1e-4)
 
 
+def test_cls_pools_what_stands_at_bos():
+    """The same weights with BOS written before each sentence, and no pooling but the first position taken by hand."""
+    model, plain = student(pooling="cls"), student(pooling="mean")
+    plain.load_state_dict(model.state_dict())
+    batch = sentences(9, 4)
+    with_bos = torch.cat([torch.zeros(2, 1, dtype=torch.long), batch], dim=1)
+    hidden, padding = plain.hidden(with_bos)
+    assert_close(model.hidden(batch)[0][~padding], hidden[~padding])
+    assert_close(model(batch), model.projection(hidden[:, 0]))
+
+
 def test_a_new_student_with_a_lexical_path_is_that_path():
     torch.manual_seed(0)
     model = StudentEncoder(EncoderShape(50, 16, 32, 2, 2, 12, "mean", lexical=True)).eval()
