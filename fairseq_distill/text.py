@@ -14,7 +14,7 @@ import sentencepiece
 from sacremoses import MosesPunctNormalizer
 
 from fairseq_distill.errors import DataError
-from fairseq_distill.formats.dictionary import EOS, UNK, Dictionary
+from fairseq_distill.formats.dictionary import BOS, EOS, UNK, Dictionary
 
 # Raise the number when the output of `normalise` changes for any input: it is stored with every embedding and checkpoint.
 NORMALISER = "laser-1"
@@ -94,14 +94,15 @@ class StudentTokenizer:
         """SentencePiece pieces of each normalised line, as ``encode_spm.py`` writes them."""
         return self.spm.encode([normalise(line) for line in lines], out_type=str)
 
-    def encode(self, lines: Sequence[str], max_length_pieces: int = 0) -> List[np.ndarray]:
+    def encode(self, lines: Sequence[str], max_length_pieces: int = 0, prepend_bos: bool = False) -> List[np.ndarray]:
         """int64 ids of each line, EOS at the end; an empty line is EOS alone.
 
         Args:
             lines: raw sentences.
-            max_length_pieces: keep at most so many pieces with EOS (0: all).
+            max_length_pieces: keep at most so many pieces with EOS and BOS (0: all).
+            prepend_bos: put BOS at the beginning.
         """
-        end = np.array([EOS], dtype=np.int64)
-        keep = max_length_pieces - 1 if max_length_pieces else None
+        begin, end = np.array([BOS] * prepend_bos, dtype=np.int64), np.array([EOS], dtype=np.int64)
+        keep = max(max_length_pieces - 1 - len(begin), 0) if max_length_pieces else None
         rows = self.spm.encode([normalise(line) for line in lines], out_type=int)
-        return [np.concatenate([self.ids[np.asarray(row, dtype=np.int64)[:keep]], end]) for row in rows]
+        return [np.concatenate([begin, self.ids[np.asarray(row, dtype=np.int64)[:keep]], end]) for row in rows]

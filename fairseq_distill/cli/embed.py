@@ -6,7 +6,7 @@ from typing import Optional, Sequence
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
-from fairseq_distill.cli.encoder_options import add_encoder_options, add_row_options
+from fairseq_distill.cli.encoder_options import add_encoder_options, add_row_options, open_named
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.lines import require_file
 
@@ -24,7 +24,7 @@ def make_embed_parser() -> argparse.ArgumentParser:
         "--path",
         required=True,
         metavar="CKPT",
-        help="a student's checkpoint, or any encoder KIND:PATH as fairseq-teach has",
+        help="a student's checkpoint, a LASER3 or LASER2 file, or any encoder KIND:PATH as fairseq-teach has",
     )
     text = parser.add_argument_group("raw text")
     text.add_argument("--input", metavar="FILE", help="one sentence a line, .gz too; - is standard input")
@@ -64,12 +64,11 @@ def check(args: argparse.Namespace) -> None:
 def main(args: argparse.Namespace) -> None:
     check(args)
     from fairseq_distill.embedding.export import embed, embed_subset, join_shards, parse_shard
-    from fairseq_distill.embedding.registry import open_encoder
 
     shard = parse_shard(args.shard) if args.shard else None
     if args.input not in (None, "-"):  # an encoder takes seconds to load, and what the user got wrong shows without it
         require_file(args.input)
-    encoder = open_encoder(args.path, args.device, args.precision, args.max_tokens)
+    encoder = open_named(args.path, args)
     rows = {"dtype": args.dtype, "raw": args.raw, "unit_length": args.unit_length, "spec": args.path}
     if args.data is not None:
         for file in embed_subset(encoder, args.data, args.gen_subset, args.results_path, **rows):

@@ -3,11 +3,12 @@
 import argparse
 
 from fairseq_distill import defaults
+from fairseq_distill.encoder import SentenceEncoder
 from fairseq_distill.formats.embeddings import DTYPES
 
 
 def add_encoder_options(parser: argparse.ArgumentParser) -> None:
-    """``--device``, ``--precision``, ``--max-tokens``."""
+    """``--device``, ``--precision``, ``--max-tokens``; ``--spm`` and ``--cvocab`` of LASER's files."""
     parser.add_argument("--device", default="auto", help="auto (the first GPU, else the CPU), cpu, cuda or cuda:INDEX")
     parser.add_argument(
         "--precision",
@@ -22,6 +23,16 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
         default=defaults.EMBED_MAX_TOKENS,
         help="most tokens of a batch, padding counted, 1 or more; fewer need less memory",
     )
+    laser = parser.add_argument_group("for LASER2 and LASER3 files whose vocabulary does not lie beside them")
+    laser.add_argument("--spm", metavar="FILE", help="SentencePiece model; else the .spm of its name, or laser2.spm")
+    laser.add_argument("--cvocab", metavar="FILE", help="dictionary; else the .cvocab of the SentencePiece model's name")
+
+
+def open_named(spec: str, args: argparse.Namespace) -> SentenceEncoder:
+    """The encoder that ``spec`` names, with the options of :func:`add_encoder_options`."""
+    from fairseq_distill.embedding.registry import open_encoder  # brings PyTorch, which --help does without
+
+    return open_encoder(spec, args.device, args.precision, args.max_tokens, args.spm, args.cvocab)
 
 
 def add_row_options(parser: argparse.ArgumentParser, dtype: str) -> None:

@@ -6,8 +6,8 @@ from typing import Optional, Sequence
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
-from fairseq_distill.cli.encoder_options import add_encoder_options, add_row_options
-from fairseq_distill.embedding.registry import KINDS, open_encoder, parse_spec
+from fairseq_distill.cli.encoder_options import add_encoder_options, add_row_options, open_named
+from fairseq_distill.embedding.registry import KINDS, parse_spec
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.lines import require_file
 
@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> None:
 
     for text in args.input:  # a teacher takes seconds to load, and what the user got wrong shows without it
         require_file(text)
-    encoder = open_encoder(args.teacher, args.device, args.precision, args.max_tokens)
+    encoder = open_named(args.teacher, args)
     teach(encoder, args.input, args.output, increments=args.increments, **rows)
 
 

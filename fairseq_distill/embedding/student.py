@@ -1,9 +1,6 @@
 """A student checkpoint as a SentenceEncoder: plain PyTorch, no fairseq, one file is enough."""
 
-import argparse
 import hashlib
-import pickle
-from pathlib import Path
 from typing import Any, Dict, List, Sequence, Union
 
 import numpy as np
@@ -16,6 +13,7 @@ from fairseq_distill.errors import CheckpointError
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.dictionary import PAD
 from fairseq_distill.formats.student_state import StudentState, read_student_state
+from fairseq_distill.modules.checkpoint_file import load_checkpoint
 from fairseq_distill.modules.device import choose_device, may_use_bfloat16
 from fairseq_distill.modules.precision import autocast
 from fairseq_distill.modules.transformer import EncoderShape, StudentEncoder
@@ -57,7 +55,7 @@ class Student:
 
     def prepare(self, sentences: Sequence[str]) -> List[np.ndarray]:
         """The ids of each sentence; the part of :meth:`encode` that can run in another thread."""
-        return self.tokenizer.encode(sentences, self.state.max_length_pieces)
+        return self.tokenizer.encode(sentences, self.state.max_length_pieces, self.state.prepend_bos)
 
     @torch.inference_mode()
     def encode_prepared(self, prepared: List[np.ndarray]) -> np.ndarray:
@@ -65,9 +63,9 @@ class Student:
         rows = np.empty((len(prepared), self.dim), dtype=np.float32)
         lengths = np.array([len(ids) for ids in prepared], dtype=np.int64)
         for chosen in batches_by_length(lengths, self.max_tokens):
-            tokens = np.full((len(chosen), int(lengths[chosen].max())), PAD, dtype=np.int64)
-            for row, index in enumerate(chosen):
-                tokens[row, : lengths[index]] = prepared[index]
+            inside = np.arange(lengths[chosen].max()) < lengths[chosen][:, None]  # [B, T]
+            tokens = np.full(inside.shape, PAD, dtype=np.int64)
+            tokens[inside] = np.concatenate([prepared[index] for index in chosen])
             rows[chosen] = self._embed(torch.from_numpy(tokens)).cpu().numpy()
         return rows
 
@@ -76,32 +74,23 @@ class Student:
             return self.model(tokens.to(self.device))
 
 
-def load_checkpoint(path: PathLike) -> Dict[str, Any]:
-    """The content of a torch checkpoint, read without executing anything that is in it.
-
-    Raises:
-        CheckpointError: missing, damaged, or holding more than tensors, plain data and parsed options.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise CheckpointError(f"{file} does not exist.")
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{file} holds objects that are not loaded for safety ({str(error).splitlines()[0]})."
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{file} is damaged or no checkpoint ({str(error).splitlines()[0] if str(error) else error!r})."
-        ) from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{file} holds a {type(state).__name__}, not a checkpoint.")
-    return state
-
-
 def load_student(
+    path: PathLike,
+    device: Union[str, torch.device, None] = None,
+    precision: str = "auto",
+    max_tokens: int = defaults.EMBED_MAX_TOKENS,
+) -> Student:
+    """:func:`student_of` what is in a checkpoint file."""
+    return student_of(load_checkpoint(path), path, device, precision, max_tokens)
+
+
+def is_student(content: Dict[str, Any]) -> bool:
+    """Whether a checkpoint is of this project."""
+    return "student" in (content.get("task_state") or {})
+
+
+def student_of(
+    content: Dict[str, Any],
     path: PathLike,
     device: Union[str, torch.device, None] = None,
     precision: str = "auto",
@@ -110,7 +99,8 @@ def load_student(
     """The student of a checkpoint that ``fairseq-train --task sentence_distillation`` wrote.
 
     Args:
-        path: the checkpoint.
+        content: what the checkpoint holds.
+        path: where it comes from, for errors.
         device: ``cpu``, ``cuda``, ``cuda:1``; None or ``auto``: the first GPU when there is one.
         precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device multiplies it in hardware.
         max_tokens: bound on the padded pieces of a batch.
@@ -118,8 +108,7 @@ def load_student(
     Raises:
         CheckpointError: not a student, damaged, or of a text normalisation that this version does not have.
     """
-    content = load_checkpoint(path)
-    if "student" not in (content.get("task_state") or {}):
+    if not is_student(content):
         raise CheckpointError(
             f"{path} is not a student of this project: it carries no SentencePiece model and dictionary. "
             "Train with --task sentence_distillation."
@@ -137,7 +126,7 @@ def load_student(
         raise CheckpointError(
             f"{path}: weights and configuration do not fit ({' '.join(str(error).split())[:300]})."
         ) from error
-    return Student(model, state, _fingerprint(weights, state), choose_device(device), precision, max_tokens)
+    return Student(model, state, fingerprint("student", weights, state), choose_device(device), precision, max_tokens)
 
 
 def _shape(cfg: Dict[str, Any], weights: Dict[str, Tensor], state: StudentState, path: PathLike) -> EncoderShape:
@@ -160,14 +149,16 @@ def _shape(cfg: Dict[str, Any], weights: Dict[str, Tensor], state: StudentState,
             max_positions=state.max_length_pieces,
             padding=PAD,
             lexical="lexical.table.weight" in weights,
+            final_norm="layer_norm.weight" in weights,
         )
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} describes no student ({error}).") from error
 
 
-def _fingerprint(weights: Dict[str, Tensor], state: StudentState) -> str:
+def fingerprint(kind: str, weights: Dict[str, Tensor], state: StudentState) -> str:
+    """``kind:`` and 16 hexadecimal digits of what decides an encoder's vectors."""
     digest = hashlib.sha256(state.spm + state.dictionary.text.encode("utf-8") + state.normaliser.encode("ascii"))
     for key in sorted(weights):
         digest.update(key.encode("ascii"))
         digest.update(weights[key].contiguous().numpy().tobytes())
-    return f"student:{digest.hexdigest()[:16]}"
+    return f"{kind}:{digest.hexdigest()[:16]}"

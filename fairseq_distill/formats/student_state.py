@@ -23,6 +23,7 @@ class StudentState:
         teacher: whose space it is.
         languages: what it was trained on.
         max_length_pieces: longer sentences are cut.
+        prepend_bos: whether a sentence begins with BOS, as in some LASER3 files.
     """
 
     spm: bytes
@@ -31,6 +32,7 @@ class StudentState:
     teacher: Teacher
     languages: List[str]
     max_length_pieces: int
+    prepend_bos: bool = False
 
 
 def student_state(spm: bytes, symbols: List[str], manifest: Manifest, max_length_pieces: int) -> Dict[str, Any]:
@@ -64,6 +66,7 @@ def read_student_state(state: Dict[str, Any], path: object) -> StudentState:
             teacher=Teacher(**state["teacher"]),
             languages=list(state["languages"]),
             max_length_pieces=int(state["max_length_pieces"]),
+            prepend_bos=bool(state.get("prepend_bos", False)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} holds an incomplete student ({error}); it is damaged.") from error

@@ -34,6 +34,8 @@ class EncoderShape:
         max_positions: longest sentence in pieces.
         padding: id of padding.
         lexical: whether a bag of pieces is added to the projected output, see modules/lexical.py.
+        final_norm: a layer norm at the end although each block ends with one, as in LASER3 students trained with MLM;
+            always true where ``pre_norm`` is.
     """
 
     vocabulary: int
@@ -48,8 +50,10 @@ class EncoderShape:
     max_positions: int = 1024
     padding: int = 1
     lexical: bool = False
+    final_norm: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "final_norm", self.final_norm or self.pre_norm)  # one meaning, so that shapes compare
         if self.dim % self.heads or self.dim % 2:
             raise ValueError(f"width {self.dim} must be even and divisible by {self.heads} heads")
         if self.pooling not in POOLINGS:
@@ -136,7 +140,7 @@ class StudentEncoder(nn.Module):
         positions = sinusoidal_positions(self.prefix + shape.max_positions + shape.padding + 1, shape.dim)
         self.register_buffer("positions", positions, persistent=False)
         self.layers = nn.ModuleList([EncoderLayer(shape, dropout) for _ in range(shape.layers)])
-        self.layer_norm = nn.LayerNorm(shape.dim) if shape.pre_norm else None
+        self.layer_norm = nn.LayerNorm(shape.dim) if shape.final_norm else None
         projected = shape.lexical or shape.output_dim != shape.dim
         self.projection = nn.Linear(shape.dim, shape.output_dim) if projected else None
         self.lexical = LexicalPath(shape.vocabulary, shape.output_dim, shape.padding) if shape.lexical else None

@@ -3,6 +3,9 @@
 The ``.pt`` holds ``params``, ``model`` and ``dictionary``. The dictionary, not ``laser2.cvocab``, maps pieces to ids
 (SentencePiece's id + 4, so rows 4 to 6 are dead twins of the specials); its four specials are set by hand, because the
 file's own entries for them point at the dead rows. Pieces that it does not hold become ``<unk>``.
+
+A checkpoint of the same network that fairseq's LASER training (``laser_lstm``) wrote holds neither ``params`` nor a
+dictionary: the sizes are read off its tensors, and ``.cvocab`` beside its ``.spm`` is the dictionary.
 Source: facebookresearch/LASER, ``laser_encoders/models.py``; Heffernan et al. (2022).
 """
 
@@ -10,7 +13,7 @@ import hashlib
 import json
 import logging
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -19,7 +22,8 @@ from fairseq_distill import defaults
 from fairseq_distill.encoder import batches_by_length
 from fairseq_distill.errors import CheckpointError, ConfigError
 from fairseq_distill.formats.atomic import PathLike, sha256_file
-from fairseq_distill.formats.dictionary import PAD, SPECIALS, Dictionary
+from fairseq_distill.formats.dictionary import PAD, SPECIALS, Dictionary, fit_to_rows, read_dictionary
+from fairseq_distill.modules.checkpoint_file import load_checkpoint
 from fairseq_distill.modules.device import choose_device
 from fairseq_distill.modules.lstm import LstmEncoder, LstmShape
 from fairseq_distill.text import NORMALISER, StudentTokenizer
@@ -27,23 +31,25 @@ from fairseq_distill.text import NORMALISER, StudentTokenizer
 logger = logging.getLogger(__name__)
 
 LAYOUT = ("params", "model", "dictionary")  # the keys by which the file is told from a fairseq checkpoint
+_TRAINED = "encoder.lstm.weight_ih_l0"  # a tensor by which a checkpoint of fairseq's training is known
 
 
 class Laser2Teacher:
     """The BiLSTM of LASER2, frozen.
 
     Args:
-        path: ``laser2.pt``, or a folder that holds it.
-        spm: the SentencePiece model; the ``.spm`` of the same name when not given.
+        path: ``laser2.pt``, a folder that holds it, or a checkpoint of fairseq's ``laser_lstm``.
+        spm: the SentencePiece model; the ``.spm`` of the same name, or ``laser2.spm`` in its folder, when not given.
+        cvocab: the dictionary of a ``laser_lstm`` checkpoint; the ``.cvocab`` beside the SentencePiece model when not given.
         device: ``auto``, ``cpu`` or ``cuda[:i]``.
         precision: ``float32`` or ``auto``, which is the same: a recurrence adds up bfloat16's errors.
         max_tokens: padded pieces of a batch.
 
     Attributes:
-        name, space: ``laser2:`` and a hash of both files.
+        name, space: ``laser2:`` and a hash of the files.
 
     Raises:
-        ConfigError: a file is missing, or bfloat16 is asked for.
+        ConfigError: a file is missing, bfloat16 is asked for, or a dictionary is given to a file that holds one.
         CheckpointError: the ``.pt`` has another layout, or its tensors do not fit its parameters.
     """
 
@@ -57,25 +63,29 @@ class Laser2Teacher:
         device: str = "auto",
         precision: str = "auto",
         max_tokens: int = defaults.EMBED_MAX_TOKENS,
+        cvocab: Optional[PathLike] = None,
     ):
         if precision == "bfloat16":
             raise ConfigError("LASER2 runs in float32 only; leave --precision out.")
         self.device, self.max_tokens = choose_device(device), max_tokens
         file = _file_of(Path(path))
-        spm_file = Path(spm) if spm else file.with_suffix(".spm")
-        if not spm_file.is_file():
-            raise ConfigError(f"{spm_file} does not exist; LASER2 needs its SentencePiece model beside {file.name}.")
         content = read_checkpoint(file)
-        self.encoder = _build(content, file).to(self.device).eval()
-        self.tokenizer = StudentTokenizer(spm_file.read_bytes(), _dictionary(content["dictionary"], file))
+        if is_laser2(content):
+            if cvocab:
+                raise ConfigError(f"{file} holds its own dictionary; leave the .cvocab {cvocab} out.")
+            files = [file, spm_file(file, spm)]
+            encoder, dictionary = _build(content, file), _dictionary(content["dictionary"], file)
+        else:
+            files = [file, *laser_files(file, spm, cvocab)]
+            encoder, dictionary = _build_trained(content["model"], file, files[2])
+        self.encoder = encoder.to(self.device).eval()
+        self.tokenizer = StudentTokenizer(files[1].read_bytes(), dictionary)
         highest = int(self.tokenizer.ids.max(initial=0))
         if highest >= self.encoder.shape.vocabulary:
             rows = self.encoder.shape.vocabulary
             raise CheckpointError(f"{file}: its dictionary names id {highest:,}, but there are {rows:,} rows.")
         self.dim = self.encoder.shape.output_dim
-        hashes = [sha256_file(file), sha256_file(spm_file)]
-        digest = hashlib.sha256(json.dumps(hashes).encode("utf-8")).hexdigest()
-        self.name = self.space = f"laser2:{digest[:16]}"
+        self.name = self.space = fingerprint(files)
         logger.info(f"teacher {self.name} | width {self.dim} | pooling max | {self.device}")
 
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
@@ -103,24 +113,77 @@ def is_laser2(content: Any) -> bool:
     return isinstance(content, dict) and set(LAYOUT) <= set(content)
 
 
+def is_trained_laser2(content: Any) -> bool:
+    """Whether what a ``.pt`` file holds was written by fairseq's own training of LASER's LSTM."""
+    model = content.get("model") if isinstance(content, dict) else None
+    return isinstance(model, dict) and _TRAINED in model
+
+
 def read_checkpoint(file: PathLike) -> Dict[str, Any]:
-    """What LASER2's ``.pt`` holds, read without executing anything in it.
+    """What LASER2's ``.pt`` holds, in the published layout or the trained one, read without executing anything in it.
 
     Raises:
         CheckpointError: it is not a PyTorch file, holds more than tensors and plain values, or has another layout.
     """
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{file} cannot be read as LASER2's file: {reason}") from error
-    if not is_laser2(content):
-        keys = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise CheckpointError(
-            f"{file} has not LASER2's layout ({', '.join(LAYOUT)}) but {keys}; a student or another fairseq checkpoint "
-            f"is named fairseq:{file}."
+    content = load_checkpoint(file)
+    if is_laser2(content) or is_trained_laser2(content):
+        return content
+    keys = ", ".join(map(str, content))
+    raise CheckpointError(
+        f"{file} has not LASER2's layout ({', '.join(LAYOUT)}) but {keys}; a student or another fairseq checkpoint "
+        f"is named fairseq:{file}."
+    )
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """``laser2:`` and 16 hexadecimal digits of the files."""
+    hashes = [sha256_file(file) for file in files]
+    return f"laser2:{hashlib.sha256(json.dumps(hashes).encode('utf-8')).hexdigest()[:16]}"
+
+
+def space_beside(checkpoint: PathLike) -> Optional[str]:
+    """The space of LASER2's published files in a LASER3 checkpoint's folder; None when they are not there."""
+    files = [Path(checkpoint).parent / name for name in ("laser2.pt", "laser2.spm")]
+    return fingerprint(files) if all(file.is_file() for file in files) else None
+
+
+def spm_file(checkpoint: PathLike, spm: Optional[PathLike] = None) -> Path:
+    """The SentencePiece model of a LASER file: as given, else the ``.spm`` of its name, else ``laser2.spm`` beside it.
+
+    Raises:
+        ConfigError: none of them exists.
+    """
+    own, shared = Path(checkpoint).with_suffix(".spm"), Path(checkpoint).parent / "laser2.spm"
+    tried = [Path(spm)] if spm else list(dict.fromkeys([own, shared]))
+    for file in tried:
+        if file.is_file():
+            return file
+    names = " nor ".join(str(file) for file in tried)
+    raise ConfigError(
+        f"{names} does not exist; {Path(checkpoint).name} needs its SentencePiece model: name it by --spm FILE."
+    )
+
+
+def laser_files(
+    checkpoint: PathLike, spm: Optional[PathLike] = None, cvocab: Optional[PathLike] = None
+) -> Tuple[Path, Path]:
+    """SentencePiece model and dictionary of a LASER file that holds neither.
+
+    Args:
+        checkpoint: the ``.pt`` file.
+        spm: see :func:`spm_file`.
+        cvocab: the dictionary; if not given, the ``.cvocab`` of the SentencePiece model's name.
+
+    Raises:
+        ConfigError: one does not exist.
+    """
+    model = spm_file(checkpoint, spm)
+    dictionary = Path(cvocab) if cvocab else model.with_suffix(".cvocab")
+    if not dictionary.is_file():
+        raise ConfigError(
+            f"{dictionary} does not exist; {Path(checkpoint).name} needs its dictionary: name it by --cvocab FILE."
         )
-    return content
+    return model, dictionary
 
 
 def _file_of(path: Path) -> Path:
@@ -149,6 +212,27 @@ def _build(content: Dict[str, Any], file: Path) -> LstmEncoder:
     if shape.padding != PAD:
         raise CheckpointError(f"{file}: padding has id {shape.padding} instead of {PAD}.")
     return encoder
+
+
+def _build_trained(model: Dict[str, Any], file: Path, cvocab: Path) -> Tuple[LstmEncoder, Dictionary]:
+    """The encoder of a training checkpoint; the decoder's tensors are left out."""
+    kept = ("encoder.embed_tokens.", "encoder.lstm.")
+    tensors = {name[len("encoder.") :]: tensor for name, tensor in model.items() if name.startswith(kept)}
+    inputs = [name for name in tensors if name.startswith("lstm.weight_ih_l")]
+    try:
+        rows, embed_dim = tensors["embed_tokens.weight"].shape
+        params = {
+            "num_embeddings": rows,
+            "padding_idx": PAD,
+            "embed_dim": embed_dim,
+            "hidden_size": tensors["lstm.weight_hh_l0"].shape[1],
+            "num_layers": len([name for name in inputs if not name.endswith("_reverse")]),
+            "bidirectional": "lstm.weight_ih_l0_reverse" in tensors,
+        }
+    except (KeyError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{file} is no checkpoint of laser_lstm ({error}); it is damaged.") from error
+    dictionary = fit_to_rows(read_dictionary(cvocab), rows, cvocab, file)
+    return _build({"params": params, "model": tensors}, file), dictionary
 
 
 def _dictionary(ids: Dict[str, int], file: Path) -> Dictionary:

@@ -28,7 +28,7 @@ def hash_teacher(monkeypatch):
         opened.append(args)
         return HashEncoder()
 
-    monkeypatch.setattr("fairseq_distill.cli.teach.open_encoder", open_hash)
+    monkeypatch.setattr("fairseq_distill.embedding.registry.open_encoder", open_hash)
     return opened
 
 

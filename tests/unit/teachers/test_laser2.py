@@ -1,5 +1,6 @@
 """LASER2's file, in a small file of the same layout; with the published one where its path is given."""
 
+import argparse
 import io
 import json
 import os
@@ -10,7 +11,9 @@ import pytest
 import sentencepiece
 import torch
 
+from fairseq_distill.embedding.registry import open_encoder, parse_spec
 from fairseq_distill.errors import CheckpointError, ConfigError
+from fairseq_distill.formats.dictionary import write_cvocab
 from fairseq_distill.modules.lstm import LstmEncoder, LstmShape
 from fairseq_distill.teachers.laser2 import Laser2Teacher
 from fairseq_distill.text import normalise
@@ -123,6 +126,43 @@ def test_other_files_are_refused(published, tmp_path):
         (tmp_path / "laser2.pt").write_bytes(damaged)
         with pytest.raises(CheckpointError, match="cannot be read"):
             Laser2Teacher(tmp_path)
+
+
+def trained(published, folder, style="spm+4"):
+    """The same network as fairseq's training of LASER leaves it: prefixes, a decoder, options, no dictionary."""
+    model = torch.load(published / "laser2.pt", weights_only=True)["model"]
+    spm = sentencepiece.SentencePieceProcessor(model_file=str(published / "laser2.spm"))
+    write_cvocab(folder / "checkpoint_last.cvocab", [spm.id_to_piece(i) for i in range(len(spm))], style)
+    (folder / "checkpoint_last.spm").write_bytes((published / "laser2.spm").read_bytes())
+    state = {f"encoder.{name}": tensor for name, tensor in model.items()}
+    state |= {"decoder.embed_tokens.weight": torch.zeros(3, 4), "decoder.layers.0.weight_ih": torch.zeros(8, 4)}
+    torch.save({"args": argparse.Namespace(arch="laser_lstm"), "model": state}, folder / "checkpoint_last.pt")
+    return folder / "checkpoint_last.pt"
+
+
+def test_a_checkpoint_of_fairseqs_training_gives_the_same_vectors(published, tmp_path):
+    path = trained(published, tmp_path)
+    assert parse_spec(str(path)).kind == "laser2"
+    expected = Laser2Teacher(published, device="cpu").encode(LINES)
+    teacher = Laser2Teacher(path, device="cpu")
+    np.testing.assert_allclose(teacher.encode(LINES), expected, atol=1e-6)
+    assert teacher.space == teacher.name == open_encoder(str(path)).space != Laser2Teacher(published).name
+    with pytest.raises(CheckpointError, match="it is LASER2's: name it laser2:"):
+        open_encoder(f"fairseq:{path}")
+
+
+def test_a_checkpoint_of_fairseqs_training_needs_its_own_dictionary(published, tmp_path):
+    path = trained(published, tmp_path, "spm+1")
+    with pytest.raises(CheckpointError, match="has 39 rows of embeddings, but .* makes 36 symbols"):
+        Laser2Teacher(path)
+    (tmp_path / "checkpoint_last.cvocab").unlink()
+    with pytest.raises(ConfigError, match="checkpoint_last.cvocab does not exist; .*--cvocab"):
+        Laser2Teacher(path)
+    (tmp_path / "checkpoint_last.spm").unlink()
+    with pytest.raises(ConfigError, match="checkpoint_last.spm nor .*laser2.spm does not exist; .*--spm"):
+        Laser2Teacher(path)
+    with pytest.raises(ConfigError, match="holds its own dictionary"):
+        Laser2Teacher(published, cvocab=path)
 
 
 @pytest.mark.skipif("LASER2" not in os.environ, reason="LASER2 names no laser2.pt (laser2.spm beside it)")

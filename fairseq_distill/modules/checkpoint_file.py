@@ -1,0 +1,45 @@
+"""PyTorch files read without executing anything that is in them."""
+
+import argparse
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any, Dict
+
+import torch
+
+from fairseq_distill.errors import CheckpointError
+from fairseq_distill.formats.atomic import PathLike
+
+
+def load_checkpoint(path: PathLike, mapped: bool = False) -> Dict[str, Any]:
+    """The content of a torch checkpoint, read without executing anything that is in it.
+
+    Args:
+        mapped: map the tensors instead of reading them, where the file's format allows it.
+
+    Raises:
+        CheckpointError: missing, damaged, or holding more than tensors, plain data and parsed options.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError(f"{file} does not exist.")
+    # New files are zip archives, which can be mapped; old ones are pickles, which begin with 0x80.
+    archive = zipfile.is_zipfile(file)
+    with open(file, "rb") as stream:
+        if not archive and stream.read(1) != b"\x80":
+            raise CheckpointError(f"{file} is no PyTorch file, or a damaged one, and cannot be read.")
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            state = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped and archive)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{file} holds objects that are not loaded for safety ({str(error).splitlines()[0]}). Where you trust it, save "
+            "its tensors and its configuration as plain values again, with torch.save."
+        ) from error
+    except Exception as error:  # a damaged pickle can raise anything
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise CheckpointError(f"{file} is damaged and cannot be read ({reason}).") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{file} holds a {type(state).__name__}, not a checkpoint.")
+    return state
