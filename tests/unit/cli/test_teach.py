@@ -47,7 +47,7 @@ def test_teaches_several_texts_and_parts(text, tmp_path, hash_teacher):
         "cpu",
     ]
     assert cli_main(["--teacher", "sbert:x", "--input", text, text, "--output", *outputs, *options]) == 0
-    assert hash_teacher == [("sbert:x", "cpu", "float32", 77)]
+    assert hash_teacher == [("sbert:x", "cpu", "float32", 77, None, None)]
     for name in "ab":
         np.testing.assert_array_equal(open_embeddings(tmp_path / f"{name}.npy"), HashEncoder().vectors(LINES))
         parts = HashEncoder().vectors(["one two", "", "five"])
