@@ -18,11 +18,16 @@ from fairseq_distill.languages import parse_language
 
 @dataclass
 class Part:
-    """One corpus, opened: its sentences and, for each part of the curriculum, its teacher embeddings."""
+    """One corpus, opened: its sentences and, for each part of the curriculum, its teacher embeddings.
+
+    Attributes:
+        target: for TLM, the teacher's side in the student's vocabulary; None where the data was not prepared for it.
+    """
 
     corpus: Corpus
     sequences: Sequences
     teacher: List[np.ndarray]
+    target: Optional[Sequences] = None
 
 
 def open_part(directory: Path, corpus: Corpus, teacher_dim: int, increments: int) -> Part:
@@ -31,11 +36,7 @@ def open_part(directory: Path, corpus: Corpus, teacher_dim: int, increments: int
     Raises:
         DataError: a file is missing or damaged, rows and sentences differ, or the curriculum's parts are not there.
     """
-    sequences = open_binarised(directory / corpus.src)
-    if len(sequences) != corpus.n or not corpus.n:
-        raise DataError(
-            f"{directory / corpus.src}.idx holds {len(sequences):,} sentences, the manifest says {corpus.n:,}; prepare the data again."
-        )
+    sequences = _open_side(directory / corpus.src, corpus.n)
     teacher: List[np.ndarray] = []
     if corpus.kind != "mask":
         if increments not in (1, len(corpus.teacher)):
@@ -50,7 +51,16 @@ def open_part(directory: Path, corpus: Corpus, teacher_dim: int, increments: int
                 raise DataError(
                     f"{directory / name} has {len(rows):,} rows for {corpus.n:,} sentences; embed the teacher's side again."
                 )
-    return Part(corpus, sequences, teacher)
+    return Part(corpus, sequences, teacher, _open_side(directory / corpus.tgt, corpus.n) if corpus.tgt else None)
+
+
+def _open_side(prefix: Path, n: int) -> Sequences:
+    sequences = open_binarised(prefix)
+    if len(sequences) != n or not n:
+        raise DataError(
+            f"{prefix}.idx holds {len(sequences):,} sentences, the manifest says {n:,}; prepare the data again."
+        )
+    return sequences
 
 
 class Collection:

@@ -30,6 +30,8 @@ class Corpus:
         tgt_lang, tgt_text: the teacher side (not for ``mask``).
         teacher: teacher embeddings, row i for sentence i; the last is of whole sentences, those before it of the
             curriculum's growing parts (fractions 1/n, 2/n, … of the words), so a list of n files.
+        tgt: prefix of the ``.bin`` and ``.idx`` of the teacher side in the student's vocabulary, for TLM; None where the
+            data was not prepared for it.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Corpus:
     tgt_lang: Optional[str] = None
     tgt_text: Optional[str] = None
     teacher: List[str] = field(default_factory=list)
+    tgt: Optional[str] = None
 
 
 @dataclass

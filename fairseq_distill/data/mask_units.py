@@ -1,0 +1,192 @@
+"""What is masked: monolingual sentences, blocks of them, and sentence pairs for TLM, under one numbering.
+
+A block holds consecutive sentences of one corpus, each with its EOS, up to a number of pieces: RoBERTa's FULL-SENTENCES
+(Liu et al. 2019, section 4.2) without crossing corpora. A pair for translation language modelling (Conneau and Lample 2019) is the
+student's side, EOS, the teacher's side, EOS, in the student's vocabulary; positions go on over both sides.
+"""
+
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from fairseq_distill.data.corpora import Collection, Part
+from fairseq_distill.formats.binarised import Sequences
+from fairseq_distill.languages import parse_language
+
+MASK_UNITS = ("sentences", "blocks")
+
+
+def block_firsts(lengths: np.ndarray, longest: int) -> np.ndarray:
+    """Where each block begins: as many consecutive sentences as fit, at least one.
+
+    Args:
+        lengths: int [N], pieces of each sentence with EOS.
+        longest: bound on the pieces of a block; a longer sentence is a block of its own.
+
+    Returns:
+        int64 [blocks + 1], the first sentence of each block, and N.
+    """
+    ends = np.cumsum(lengths, dtype=np.int64)
+    fitting = np.searchsorted(ends, ends - lengths + longest, side="right")
+    following = np.maximum(fitting, np.arange(len(lengths)) + 1)
+    firsts = [0]
+    while firsts[-1] < len(lengths):  # over blocks, not over sentences
+        firsts.append(int(following[firsts[-1]]))
+    return np.asarray(firsts, dtype=np.int64)
+
+
+def joined_in_blocks(part: Part, longest: int) -> Tuple[Part, np.ndarray]:
+    """A corpus whose sentences are the blocks of another; int64 [blocks], the sentences in each."""
+    whole = part.sequences
+    firsts = block_firsts(whole.lengths, longest)
+    # Sentences follow one another in the file, so a block is one run of it.
+    lengths = np.add.reduceat(whole.lengths.astype(np.int64), firsts[:-1]) if len(whole) else np.empty(0, np.int64)
+    blocks = Sequences(whole.tokens, whole.starts[firsts[:-1]], lengths)
+    return Part(part.corpus, blocks, part.teacher), np.diff(firsts)
+
+
+class MonolingualText:
+    """Sentences, or blocks of them.
+
+    Args:
+        parts: the monolingual corpora.
+        max_length_pieces: longer sentences are cut.
+        word_start: bool [V], which pieces begin a word.
+        block_pieces: longest block, at most ``max_length_pieces``; None for sentences.
+    """
+
+    def __init__(
+        self, parts: List[Part], max_length_pieces: int, word_start: np.ndarray, block_pieces: Optional[int] = None
+    ):
+        ends: List[np.ndarray] = []
+        if block_pieces is not None:
+            joined = [joined_in_blocks(part, block_pieces) for part in parts]
+            parts, ends = [part for part, _ in joined], [sentences for _, sentences in joined]
+        self.text = Collection(parts, max_length_pieces, word_start)
+        self.ends = np.concatenate([np.empty(0, np.int64), *ends]) if block_pieces is not None else np.int64(1)
+        self.by_piece = np.array([parse_language(lang).unspaced for lang in self.text.languages()], dtype=bool)
+
+    @property
+    def sizes(self) -> List[int]:
+        """Units of each corpus."""
+        return self.text.sizes
+
+    def languages(self) -> List[str]:
+        """The language of each corpus."""
+        return self.text.languages()
+
+    def mean_lengths(self) -> List[float]:
+        """Pieces of a unit of each corpus, on average."""
+        return [float(part.sequences.lengths.mean()) for part in self.text.parts]
+
+    def lengths(self) -> np.ndarray:
+        """int64 [units], pieces with every EOS."""
+        return self.text.lengths()
+
+    def maskable(self) -> np.ndarray:
+        """int64 [units], pieces without EOS."""
+        return self.lengths() - self.ends
+
+    def tokens(self, indices: np.ndarray, width: int) -> np.ndarray:
+        """int64 [B, width], right-padded."""
+        return self.text.tokens(indices, self.lengths()[indices], width)
+
+    def unspaced(self, indices: np.ndarray, width: int) -> np.ndarray:
+        """bool [B, width], where each piece counts as a word."""
+        return np.broadcast_to(self.by_piece[self.text.corpus_of(indices)][:, None], (len(indices), width))
+
+
+class PairedText:
+    """Sentence pairs, both sides in the student's vocabulary.
+
+    Args:
+        parts: corpora with a binarised teacher's side.
+        max_length_pieces: longer pairs are cut: each side keeps at least half of it, or what the other leaves free.
+        word_start: bool [V], which pieces begin a word.
+    """
+
+    def __init__(self, parts: List[Part], max_length_pieces: int, word_start: np.ndarray):
+        assert max_length_pieces >= 2 and all(part.target is not None for part in parts)
+        other = [Part(part.corpus, part.target, []) for part in parts if part.target is not None]
+        self.src = Collection(parts, max_length_pieces, word_start)
+        self.tgt = Collection(other, max_length_pieces, word_start)
+        src, tgt = self.src.lengths(), self.tgt.lengths()
+        self._src_lengths = np.minimum(src, np.maximum(max_length_pieces - tgt, max_length_pieces // 2))
+        self._tgt_lengths = np.minimum(tgt, max_length_pieces - self._src_lengths)
+        codes = [(part.corpus.lang, part.corpus.tgt_lang or "") for part in parts]
+        self.by_piece = np.array([[bool(code) and parse_language(code).unspaced for code in pair] for pair in codes])
+
+    @property
+    def sizes(self) -> List[int]:
+        """Pairs of each corpus."""
+        return self.src.sizes
+
+    def languages(self) -> List[str]:
+        """The student's language of each corpus."""
+        return self.src.languages()
+
+    def mean_lengths(self) -> List[float]:
+        """Pieces of a pair of each corpus, on average."""
+        return [float(pair.mean()) for pair in np.split(self.lengths(), self.src.firsts[1:-1])]
+
+    def lengths(self) -> np.ndarray:
+        """int64 [pairs], pieces of both sides, each with EOS."""
+        return self._src_lengths + self._tgt_lengths
+
+    def maskable(self) -> np.ndarray:
+        """int64 [pairs], pieces without EOS."""
+        return self.lengths() - 2
+
+    def tokens(self, indices: np.ndarray, width: int) -> np.ndarray:
+        """int64 [B, width], the student's side, EOS, the teacher's side, EOS, padding."""
+        first, second = self._src_lengths[indices], self._tgt_lengths[indices]
+        rows = self.src.tokens(indices, first, width)
+        behind = self.tgt.tokens(indices, second, width)
+        row, column = np.nonzero(np.arange(width)[None, :] < second[:, None])
+        rows[row, first[row] + column] = behind[row, column]
+        return rows
+
+    def unspaced(self, indices: np.ndarray, width: int) -> np.ndarray:
+        """bool [B, width], where each piece counts as a word."""
+        flags = self.by_piece[self.src.corpus_of(indices)]  # [B, 2]
+        on_first = np.arange(width)[None, :] < self._src_lengths[indices][:, None]
+        return np.where(on_first, flags[:, :1], flags[:, 1:])
+
+
+class MaskText:
+    """All text for MLM: the units of ``mono`` have the numbers from 0 on, the pairs those behind them."""
+
+    def __init__(self, mono: MonolingualText, pairs: Optional[PairedText] = None):
+        self.mono, self.pairs = mono, pairs
+        self.n_mono = int(sum(mono.sizes))
+        sections = [mono.lengths()] + ([pairs.lengths()] if pairs else [])
+        self._lengths = np.concatenate(sections)
+        self._maskable = np.concatenate([mono.maskable()] + ([pairs.maskable()] if pairs else []))
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def lengths(self) -> np.ndarray:
+        """int64 [units], pieces with every EOS."""
+        return self._lengths
+
+    def maskable(self) -> np.ndarray:
+        """int64 [units], pieces that may be chosen."""
+        return self._maskable
+
+    def tokens(self, indices: np.ndarray, width: int) -> np.ndarray:
+        """int64 [B, width], right-padded."""
+        return self._by_section(indices, width, "tokens", np.int64)
+
+    def unspaced(self, indices: np.ndarray, width: int) -> np.ndarray:
+        """bool [B, width], where each piece counts as a word."""
+        return self._by_section(indices, width, "unspaced", bool)
+
+    def _by_section(self, indices: np.ndarray, width: int, method: str, dtype: type) -> np.ndarray:
+        rows = np.empty((len(indices), width), dtype=dtype)
+        paired = indices >= self.n_mono
+        if not paired.all():
+            rows[~paired] = getattr(self.mono, method)(indices[~paired], width)
+        if self.pairs is not None and paired.any():
+            rows[paired] = getattr(self.pairs, method)(indices[paired] - self.n_mono, width)
+        return rows
