@@ -9,6 +9,7 @@ from typing import Dict, List
 
 from clean import data_parser
 from deduplicate import kept_sources
+from encode_spm import side_name
 from plan import read_plan
 from stamps import HERE, Stamps, Step
 from train_spm import DICTIONARY
@@ -22,13 +23,15 @@ logger = logging.getLogger(__name__)
 
 
 def binarise_steps(data: Path, stamps: Stamps) -> Dict[str, Step]:
-    """The step of each corpus by its file name ``SPLIT.ID.LANG``, in the plan's order."""
+    """The step of each side that the student reads by its file name ``SPLIT.ID.LANG``, in the plan's order."""
     steps = {}
-    for source in kept_sources(read_plan(data), stamps):
-        name = f"{source.name}.{source.lang}"
-        outputs = [data / "bin" / f"{name}.{kind}" for kind in ("bin", "idx")]
-        inputs = [data / "pieces" / name, data / DICTIONARY]
-        steps[name] = Step(f"binarise.{source.name}", inputs, outputs, {}, [HERE / "binarise.sh"])
+    plan = read_plan(data)
+    for source in kept_sources(plan, stamps):
+        for lang in plan.student_langs(source):
+            name = f"{source.name}.{lang}"
+            outputs = [data / "bin" / f"{name}.{kind}" for kind in ("bin", "idx")]
+            inputs = [data / "pieces" / name, data / DICTIONARY]
+            steps[name] = Step(f"binarise.{side_name(source, lang)}", inputs, outputs, {}, [HERE / "binarise.sh"])
     return steps
 
 

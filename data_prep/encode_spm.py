@@ -42,33 +42,40 @@ def encode_lines(lines: List[str], model: str, dictionary: str) -> Tuple[bytes, 
     return "".join(" ".join(symbols[row]) + "\n" for row in rows).encode("utf-8"), sum(map(len, rows))
 
 
-def encode_corpus(source: Source, data: Path, workers: int) -> Dict[str, Any]:
-    """Encode one corpus; its number of lines and pieces, and the share of unknown ones is logged."""
-    text = data / "clean" / f"{source.name}.{source.lang}"
+def encode_corpus(source: Source, lang: str, data: Path, workers: int) -> Dict[str, Any]:
+    """Encode one side of a corpus; its number of lines and pieces, and the share of unknown ones is logged."""
+    name = f"{source.name}.{lang}"
+    text = data / "clean" / name
     work = functools.partial(encode_lines, model=str(data / MODEL), dictionary=str(data / DICTIONARY))
-    progress = Progress(f"encode | {source.name}", count_lines(text))
+    label = f"encode | {side_name(source, lang)}"
+    progress = Progress(label, count_lines(text))
     n_pieces = n_unknown = 0
-    with atomic_path(data / "pieces" / f"{source.name}.{source.lang}") as temporary, open(temporary, "wb") as stream:
+    with atomic_path(data / "pieces" / name) as temporary, open(temporary, "wb") as stream:
         for block, pieces in ordered_map(work, in_chunks(iter_lines(text)), workers):
             stream.write(block)
             n_pieces += pieces
             n_unknown += block.count(SPECIALS[UNK].encode())
             progress.add(block.count(b"\n"))
     logger.info(
-        f"encode | {source.name} | {progress.done:,} lines, {n_pieces:,} pieces, "
+        f"{label} | {progress.done:,} lines, {n_pieces:,} pieces, "
         f"{n_pieces / max(progress.done, 1):.1f} a line, "
         f"{100 * n_unknown / max(n_pieces, 1):.2f}% unknown | {progress.seconds:.1f} s, {progress.rate:,.0f} lines/s"
     )
     return {"lines": progress.done, "pieces": n_pieces, "unknown": n_unknown}
 
 
-def encode_step(source: Source, data: Path) -> Step:
-    """The step that encodes one corpus."""
-    inputs = [data / "clean" / f"{source.name}.{source.lang}", data / MODEL, data / DICTIONARY]
+def side_name(source: Source, lang: str) -> str:
+    """How the steps of one side of a corpus are called: ``SPLIT.ID``, with the language for the teacher's side."""
+    return source.name if lang == source.lang else f"{source.name}.{lang}"
+
+
+def encode_step(source: Source, lang: str, data: Path) -> Step:
+    """The step that encodes one side of a corpus."""
+    inputs = [data / "clean" / f"{source.name}.{lang}", data / MODEL, data / DICTIONARY]
     return Step(
-        f"encode.{source.name}",
+        f"encode.{side_name(source, lang)}",
         inputs,
-        [data / "pieces" / f"{source.name}.{source.lang}"],
+        [data / "pieces" / f"{source.name}.{lang}"],
         {"longest": defaults.MAX_LENGTH_PIECES, "normaliser": NORMALISER},
         [HERE / "encode_spm.py", PACKAGE / "text.py"],
     )
@@ -78,10 +85,10 @@ def main(args: Namespace) -> None:
     """Encode every corpus whose text or model has changed."""
     data, plan = Path(args.data), read_plan(args.data)
     stamps = Stamps(data)
+    workers = available_workers(args.workers)
     for source in kept_sources(plan, stamps):
-        stamps.run(
-            encode_step(source, data), functools.partial(encode_corpus, source, data, available_workers(args.workers))
-        )
+        for lang in plan.student_langs(source):
+            stamps.run(encode_step(source, lang, data), functools.partial(encode_corpus, source, lang, data, workers))
     stamps.save()
 
 

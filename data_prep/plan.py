@@ -33,11 +33,12 @@ class Source:
 
     Attributes:
         id: unique within its split, e.g. ``mafand.eng-swa``.
-        kind: ``distil`` or ``mask``.
+        kind: ``distil``, ``mask``, or ``self`` for the teacher's own language.
         split: ``train`` or ``valid``.
         lang: the student-side language.
         src: file of the student side, absolute.
-        tgt_lang, tgt: language and file of the teacher side; None for ``mask``.
+        tgt_lang, tgt: language and file of the teacher side; None for ``mask``. Of ``self`` one text is both sides: its
+            ``tgt`` is None.
     """
 
     id: str
@@ -72,6 +73,12 @@ class Plan:
     increments: int
     sources: List[Source]
     exclude: List[str] = field(default_factory=list)
+    tlm: bool = False
+
+    def student_langs(self, source: Source) -> List[str]:
+        """The languages of a corpus whose text becomes the student's ids: its own, and for TLM the teacher's side."""
+        paired = self.tlm and source.split == "train" and source.kind == "distil" and source.tgt_lang is not None
+        return [source.lang] + ([str(source.tgt_lang)] if paired else [])
 
     def split(self, split: str) -> List[Source]:
         """The corpora of ``train`` or ``valid``, in the order given."""
@@ -148,6 +155,17 @@ def _monolingual(text: str, languages: Sequence[str], taken: List[str]) -> Sourc
     return Source(identity, "mask", "train", lang, os.path.abspath(require_file(path)))
 
 
+def _own_language(text: str, teacher_lang: str, taken: List[str]) -> Source:
+    lang, path = _assignment(text, "--self", f"{teacher_lang}=FILE")
+    if not _same(parse_language(lang), parse_language(teacher_lang)):
+        raise ConfigError(
+            f"--self {lang}: the teacher's language is {teacher_lang}; text of a student's language is --mono {lang}=FILE."
+        )
+    identity = unique_id(f"{corpus_name(path, (lang, 'txt'))}.{lang}", taken)
+    taken.append(identity)
+    return Source(identity, "self", "train", lang, os.path.abspath(require_file(path)), lang)
+
+
 def make_plan(args: argparse.Namespace) -> Plan:
     """The plan for parsed options (see :func:`parser`).
 
@@ -171,10 +189,11 @@ def make_plan(args: argparse.Namespace) -> Plan:
     taken: Dict[str, List[str]] = {"train": [], "valid": []}
     sources = [_bitext(text, "train", languages, args.teacher_lang, taken["train"]) for text in args.bitext]
     sources += [_monolingual(text, languages, taken["train"]) for text in args.mono]
+    sources += [_own_language(text, args.teacher_lang, taken["train"]) for text in args.own]
     sources += [_bitext(text, "valid", languages, args.teacher_lang, taken["valid"]) for text in args.valid]
     plan = Plan(
         languages, args.teacher, args.teacher_lang, args.spm_size, args.increments, sources,
-        [os.path.abspath(require_file(path)) for path in args.exclude],
+        [os.path.abspath(require_file(path)) for path in args.exclude], args.tlm,
     )  # fmt: skip
     trained = {source.lang for source in plan.split("train") if source.kind == "distil"}
     if missing := [code for code in languages if code not in trained]:
@@ -225,6 +244,19 @@ def parser() -> argparse.ArgumentParser:
         help="training pairs: PREFIX.A and PREFIX.B (or .gz)",
     )
     add("--mono", action="append", default=[], metavar="LANG=FILE", help="monolingual text of a student's language")
+    add(
+        "--self",
+        dest="own",
+        action="append",
+        default=[],
+        metavar="LANG=FILE",
+        help="text of the teacher's own language, to be distilled too: the student learns to place it where the teacher does",
+    )
+    add(
+        "--tlm",
+        action="store_true",
+        help="for --tlm-share in training: the teacher's side of the pairs in the student's vocabulary as well",
+    )
     add(
         "--valid",
         action="append",

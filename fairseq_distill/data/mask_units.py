@@ -183,7 +183,7 @@ class MaskText:
         return self._by_section(indices, width, "unspaced", bool)
 
     def _by_section(self, indices: np.ndarray, width: int, method: str, dtype: type) -> np.ndarray:
-        rows = np.empty((len(indices), width), dtype=dtype)
+        rows: np.ndarray = np.empty((len(indices), width), dtype=dtype)
         paired = indices >= self.n_mono
         if not paired.all():
             rows[~paired] = getattr(self.mono, method)(indices[~paired], width)

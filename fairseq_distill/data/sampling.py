@@ -29,7 +29,7 @@ def temperature_weights(sizes: Union[Sequence[int], np.ndarray], temperature: fl
     return weights / weights.sum()
 
 
-def corpus_weights(sizes: Sequence[int], languages: Sequence[str], temperature: float) -> np.ndarray:
+def corpus_weights(sizes: Union[Sequence[int], np.ndarray], languages: Sequence[str], temperature: float) -> np.ndarray:
     """Shares of corpora: temperature over the languages' sizes, the corpora of one language by their own sizes.
 
     Args:

@@ -103,13 +103,20 @@ class StudentEncoderModel(BaseFairseqModel):
         model.fit_lexical_path = _lexical_path(cfg, pooling) == "fitted"
         return model
 
-    def forward(self, src_tokens: Tensor, n_distil: int, masked_positions: Optional[Tensor] = None) -> Dict[str, Any]:
-        """One pass for sentences to distil and sentences to mask.
+    def forward(
+        self,
+        src_tokens: Tensor,
+        n_distil: int,
+        masked_positions: Optional[Tensor] = None,
+        masked_tokens: Optional[Tensor] = None,
+    ) -> Dict[str, Any]:
+        """One pass for sentences to distil and sentences to mask, or one for each where the masked text is much longer.
 
         Args:
             src_tokens: int64 [B, T], right-padded; the first ``n_distil`` rows are to be distilled.
             n_distil: number of those rows.
-            masked_positions: int64 [M], positions to predict, flat over B x T.
+            masked_positions: int64 [M], positions to predict, flat over B x T, or over ``masked_tokens`` where given.
+            masked_tokens: int64 [B', T'], right-padded: text to mask that is not in ``src_tokens``.
 
         Returns:
             ``embedding`` float32 [n_distil, E]; ``mlm_logits`` [M, V], or None when M = 0.
@@ -119,6 +126,8 @@ class StudentEncoderModel(BaseFairseqModel):
             embedding = self.encoder.embed(hidden[:n_distil], padding[:n_distil], src_tokens[:n_distil])
             logits = None
             if masked_positions is not None and len(masked_positions):
+                if masked_tokens is not None:
+                    hidden, _ = self.encoder.hidden(masked_tokens)
                 pieces = hidden[:, self.encoder.prefix :].reshape(-1, hidden.size(-1))  # [B x T, D]
                 logits = self.mlm_head(pieces[masked_positions])
         return {"embedding": embedding, "mlm_logits": logits}

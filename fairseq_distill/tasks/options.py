@@ -10,6 +10,7 @@ from omegaconf import II, MISSING
 
 from fairseq_distill import defaults
 from fairseq_distill.data.curriculum import CURRICULA, PACINGS, Curriculum
+from fairseq_distill.data.mask_units import MASK_UNITS
 from fairseq_distill.errors import ConfigError
 
 
@@ -43,6 +44,32 @@ class SentenceDistillationConfig(FairseqDataclass):
     )
     mask_random: float = field(
         default=defaults.MASK_RANDOM, metadata={"help": "of those, the share replaced by a random piece"}
+    )
+    mask_whole_words: bool = field(
+        default=False,
+        metadata={"help": "mask all pieces of a word together; in languages without spaces each piece is a word"},
+    )
+    mask_unit: ChoiceEnum(MASK_UNITS) = field(  # type: ignore[valid-type]
+        default="sentences",
+        metadata={"help": "monolingual text comes as sentences, or as blocks of consecutive ones, for running text"},
+    )
+    mask_block_pieces: int = field(
+        default=defaults.MASK_BLOCK_PIECES,
+        metadata={
+            "help": "longest block in pieces, at most --max-length-pieces; a longer sentence is a block of its own"
+        },
+    )
+    tlm_share: float = field(
+        default=0.0,
+        metadata={
+            "help": "share of each update's pieces that is sentence pairs for TLM, masked on both sides, in [0, 1); the data must be prepared with --tlm"
+        },
+    )
+    self_share: float = field(
+        default=defaults.SELF_SHARE,
+        metadata={
+            "help": "share of the distilled sentences that are the teacher's own language, where the data has any (--self), in [0, 1)"
+        },
     )
     # Text, not a choice: from the command line it comes as a number, see CurriculumNumber.
     curriculum: str = field(

@@ -13,15 +13,15 @@ from fairseq.tasks import FairseqTask, register_task
 from fairseq_distill import defaults
 from fairseq_distill.data.corpora import Collection, open_part
 from fairseq_distill.data.fairseq_datasets import PlannedEpoch, TrainingData, ValidationSets
-from fairseq_distill.data.masking import MaskPolicy
 from fairseq_distill.data.online_teacher import OnlineTeacher
-from fairseq_distill.data.planning import EpochPlanner
+from fairseq_distill.data.planning import EpochPlanner, sentences_to_fit
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.dictionary import MASK, SPECIALS, read_dictionary
 from fairseq_distill.formats.manifest import Manifest, Teacher, read_manifest
 from fairseq_distill.formats.student_state import student_state
 from fairseq_distill.modules.lexical import fit_lexical_table
+from fairseq_distill.tasks.masked_text import mask_policy_of, mask_text_of, masked_apart
 from fairseq_distill.tasks.options import SentenceDistillationConfig, curriculum_of
 from fairseq_distill.tasks.validation import line_labels, reduce_validation, validate, validation_log
 
@@ -88,12 +88,15 @@ class SentenceDistillationTask(FairseqTask):
         paired = [part for part in parts if part.corpus.kind != "mask"]
         distil = Collection(paired, self.cfg.max_length_pieces, self._word_starts())
         if split == "train":
-            mask = Collection(
-                [part for part in parts if part.corpus.kind == "mask"], self.cfg.max_length_pieces, self._word_starts()
-            )
-            policy = MaskPolicy(self.cfg.mask_probability, self.cfg.mask_leave_unmasked, self.cfg.mask_random)
+            mask = mask_text_of(self.cfg, parts, distil.word_start, self.directory)
             self.datasets[split] = TrainingData(
-                distil, mask, self.languages, self.teacher.dim, self.dictionary.index(MASK), policy
+                distil,
+                mask,
+                self.languages,
+                self.teacher.dim,
+                self.dictionary.index(MASK),
+                mask_policy_of(self.cfg),
+                apart=masked_apart(self.cfg),
             )
             if self.cfg.online_teacher:
                 self._attach_online_teacher(distil)
@@ -141,6 +144,8 @@ class SentenceDistillationTask(FairseqTask):
                     self.cfg.update_freq,
                     max_tokens,
                     max_sentences or 1 << 30,
+                    self.cfg.tlm_share,
+                    self.cfg.self_share,
                 )
             plan = self._planner.plan(epoch)
             items = PlannedEpoch(dataset, plan, self.curriculum.increments, (self.cfg.seed, epoch))
@@ -178,9 +183,8 @@ class SentenceDistillationTask(FairseqTask):
     def _fit_lexical_path(self, encoder: Any, ridge: float) -> None:
         self.load_dataset("train")
         pairs: Collection = self.datasets["train"].distil
-        n = int(pairs.firsts[-1])
-        chosen = np.random.default_rng(self.cfg.seed).permutation(n)[: defaults.LEXICAL_SENTENCES]
-        chosen.sort()
+        rng = np.random.default_rng(self.cfg.seed)
+        chosen = sentences_to_fit(pairs, defaults.LEXICAL_SENTENCES, self.cfg.self_share, rng)
         tokens, lengths = pairs.flat(chosen)
         teacher = pairs.teacher(chosen, self.curriculum.increments, self.teacher.dim)
         table = fit_lexical_table(

@@ -147,7 +147,7 @@ def test_encoding_does_not_depend_on_the_number_of_workers(trained, monkeypatch)
     (folder / "pieces").mkdir()
     written = []
     for workers in (1, 3):
-        result = encode_spm.encode_corpus(made.sources[0], folder, workers)
+        result = encode_spm.encode_corpus(made.sources[0], "swa", folder, workers)
         written.append((folder / "pieces" / "train.c.swa.swa").read_bytes())
         assert result["lines"] == 60 and result["pieces"] == len(written[-1].split())
     assert written[0] == written[1]

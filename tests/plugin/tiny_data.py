@@ -39,8 +39,13 @@ def _teacher_rows(sentences):
     )
 
 
-def make_data(folder):
-    """A data directory with two languages to distil, one monolingual corpus and two valid sets."""
+def make_data(folder, mono=None, read_english=False):
+    """A data directory with two languages to distil, one monolingual corpus and two valid sets.
+
+    Args:
+        mono: the monolingual lines; random ones when not given.
+        read_english: the student's vocabulary has the teacher's language: pairs for TLM, and a ``self`` corpus.
+    """
     rng = random.Random(1)
     for name in ("bin", "teacher", "clean"):
         (folder / name).mkdir(parents=True)
@@ -54,19 +59,21 @@ def make_data(folder):
         ("valid", "aaa"): lines(30),
         ("valid", "bbb"): lines(20),
     }
-    mono = [" ".join(WORDS[w] for w in line) for line in lines(80)]
+    mono = mono or [" ".join(WORDS[w] for w in line) for line in lines(80)]
+    own = [" ".join(ENGLISH[w] for w in line) for line in lines(90)] if read_english else []
 
     def foreign(line, lang):
         return " ".join(WORDS[w] if lang == "aaa" else WORDS[w][::-1] for w in line)
 
     written = {key: [foreign(line, key[1]) for line in value] for key, value in texts.items()}
     write_lines(
-        folder / "spm.txt", [line for key, value in written.items() if key[0] == "train" for line in value] + mono
+        folder / "spm.txt",
+        [line for key, value in written.items() if key[0] == "train" for line in value] + mono + 3 * own,
     )
     sentencepiece.SentencePieceTrainer.train(
         input=str(folder / "spm.txt"),
         model_prefix=str(folder / "spm"),
-        vocab_size=70,
+        vocab_size=140 if read_english else 70,
         hard_vocab_limit=False,
         minloglevel=2,
     )
@@ -80,6 +87,10 @@ def make_data(folder):
         write_lines(folder / f"clean/{name}.{lang}", written[split, lang])
         write_lines(folder / f"clean/{name}.eng", english)
         _binarise(folder / f"bin/{name}", tokenizer.encode(written[split, lang]))
+        tgt = None
+        if read_english and split == "train":
+            tgt = f"bin/{name}.eng"
+            _binarise(folder / tgt, tokenizer.encode(english))
         teacher = []
         for part in range(1, PARTS + 1) if split == "train" else [PARTS]:
             rows = _teacher_rows([" ".join(line.split()[: -(-len(line.split()) * part // PARTS)]) for line in english])
@@ -100,14 +111,29 @@ def make_data(folder):
                 "eng",
                 f"clean/{name}.eng",
                 teacher,
+                tgt,
             )
         )
     write_lines(folder / "clean/mono.aaa", mono)
     _binarise(folder / "bin/mono", tokenizer.encode(mono))
     corpora.append(Corpus("mono", "mask", "train", "aaa", len(mono), "bin/mono", "clean/mono.aaa"))
+    if own:
+        corpora.append(_own_language(folder, own, tokenizer))
     teacher = Teacher("file:test", "test:space", DIM, "mean", "eng")
     write_manifest(folder, Manifest(["aaa", "bbb"], teacher, NORMALISER, "spm.model", "dict.txt", corpora))
     return folder
+
+
+def _own_language(folder, lines, tokenizer):
+    """A corpus of the teacher's language, with its rows for each part of the curriculum."""
+    write_lines(folder / "clean/own.eng", lines)
+    _binarise(folder / "bin/own", tokenizer.encode(lines))
+    names = [f"teacher/own.part{part}.npy" for part in range(1, PARTS + 1)]
+    for part, name in enumerate(names, start=1):
+        with EmbeddingWriter(folder / name, len(lines), DIM) as writer:
+            writer.write(_teacher_rows([" ".join(s.split()[: -(-len(s.split()) * part // PARTS)]) for s in lines]))
+        write_info(folder / name, EmbeddingInfo("test", "test:space", "none"))
+    return Corpus("own", "self", "train", "eng", len(lines), "bin/own", "clean/own.eng", "eng", "clean/own.eng", names)
 
 
 def run(words):

@@ -6,6 +6,7 @@ from numpy.testing import assert_array_equal
 
 from fairseq_distill.data.corpora import Collection, Part
 from fairseq_distill.data.curriculum import Curriculum, cut_words
+from fairseq_distill.data.mask_units import MaskText, MonolingualText
 from fairseq_distill.data.online_teacher import OnlineTeacher
 from fairseq_distill.data.planning import EpochPlanner
 from fairseq_distill.errors import DataError
@@ -71,7 +72,7 @@ def test_flat_is_every_sentence_with_its_end(collection):
 
 
 def planner(collection, **options):
-    empty = Collection([], 10, STARTS)
+    empty = MaskText(MonolingualText([], 10, STARTS))
     settings = dict(
         mask=empty, curriculum=Curriculum(), temperature=1.0, mask_share=0.25, seed=3, processes=1, update_freq=[1]
     )
@@ -98,7 +99,7 @@ def test_temperature_lifts_the_small_language(collection):
 
 
 def test_scarce_monolingual_text_is_not_repeated_without_end(collection):
-    mono = Collection([part("aaa", 1, 9)], 10, STARTS)
+    mono = MaskText(MonolingualText([part("aaa", 1, 9)], 10, STARTS))
     plan = planner(collection, mask=mono, mask_share=0.5).plan(1)
     assert 1 <= len(plan.mask.indices) <= 4
 

@@ -1,0 +1,114 @@
+"""What an epoch is made of: pairs, the teacher's own language, monolingual text and pairs for TLM in their shares."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from fairseq_distill.data.corpora import Collection, Part
+from fairseq_distill.data.curriculum import Curriculum
+from fairseq_distill.data.mask_units import MaskText, MonolingualText, PairedText
+from fairseq_distill.data.planning import EpochPlanner, sentences_to_fit
+from fairseq_distill.formats.binarised import Sequences
+from fairseq_distill.formats.manifest import Corpus
+
+STARTS = np.zeros(50, dtype=bool)
+
+
+def part(kind, lang, n, seed):
+    rng = np.random.default_rng(seed)
+    sides = []
+    for _ in range(2):
+        lengths = rng.integers(2, 15, n).astype(np.int32)
+        ends = np.cumsum(lengths, dtype=np.int64)
+        tokens = rng.integers(4, 50, int(lengths.sum())).astype(np.uint16)
+        tokens[ends - 1] = 2
+        sides.append(Sequences(tokens, ends - lengths, lengths))
+    corpus = Corpus(f"c{seed}", kind, "train", lang, n, "x", "x.txt", "eng", "y.txt", ["t.npy"])
+    return Part(corpus, sides[0], [np.zeros((n, 3), np.float16)], sides[1] if kind == "distil" else None)
+
+
+PAIRS = [part("distil", "aaa", 3000, 1), part("distil", "bbb", 1000, 2)]
+OWN = [part("self", "eng", 20_000, 3), part("self", "eng", 5000, 4)]
+MONO = [part("mask", "aaa", 9000, 5)]
+
+
+def planner(parts, mono=(), pairs=(), block=None, **options):
+    paired = PairedText(list(pairs), 60, STARTS) if pairs else None
+    text = MaskText(MonolingualText(list(mono), 60, STARTS, block), paired)
+    settings = dict(temperature=1.0, mask_share=0.25, seed=3, processes=1, update_freq=[1], max_tokens=600)
+    settings |= dict(max_sentences=10_000, curriculum=Curriculum())
+    return EpochPlanner(Collection(parts, 60, STARTS), text, **{**settings, **options})
+
+
+def counts(made, plan):
+    return np.bincount(made.distil.corpus_of(plan.distil.indices), minlength=len(made.distil.parts))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.6])
+def test_the_teachers_own_language_has_its_share_beside_one_visit_of_the_pairs(share):
+    made = planner([PAIRS[0], OWN[0], PAIRS[1], OWN[1]], self_share=share)
+    first, own, second, more = counts(made, made.plan(1))
+    assert (first, second) == (3000, 1000)
+    assert (own + more) / (4000 + own + more) == pytest.approx(share, abs=1e-3)
+    assert own == pytest.approx(4 * more, abs=5)
+
+
+def test_temperature_is_over_the_students_languages_not_the_teachers():
+    made = planner([*PAIRS, *OWN], self_share=0.2, temperature=1e9)
+    first, second, own, more = counts(made, made.plan(1))
+    assert first == second == 2000 and own + more == 1000
+
+
+def test_scarce_text_of_the_teachers_language_is_not_repeated_without_end():
+    made = planner([PAIRS[0], part("self", "eng", 10, 7)], self_share=0.5)
+    assert counts(made, made.plan(1)).tolist() == [3000, 40]
+
+
+def test_the_teachers_language_alone_is_visited_once():
+    made = planner(OWN, self_share=0.2)
+    assert counts(made, made.plan(1)).tolist() == [20_000, 5000]
+
+
+@pytest.mark.parametrize("mono, tlm", [(0.0, 0.2), (0.25, 0.15), (0.25, 0.0)])
+@pytest.mark.parametrize("block", [None, 40])
+def test_shares_of_pieces_are_kept(mono, tlm, block):
+    made = planner(PAIRS, MONO, PAIRS if tlm else (), block, mask_share=mono, tlm_share=tlm)
+    plan = made.plan(1)
+    distilled = made.distil.lengths()[plan.distil.indices].sum()
+    lengths, paired = made.mask.lengths()[plan.mask.indices], plan.mask.indices >= made.mask.n_mono
+    total = distilled + lengths.sum()
+    assert lengths[~paired].sum() / total == pytest.approx(mono, abs=0.005)
+    assert lengths[paired].sum() / total == pytest.approx(tlm, abs=0.005)
+
+
+def test_scarce_monolingual_text_leaves_pairs_their_share():
+    made = planner(PAIRS, [part("mask", "aaa", 20, 8)], PAIRS, mask_share=0.25, tlm_share=0.15)
+    plan = made.plan(1)
+    lengths, paired = made.mask.lengths()[plan.mask.indices], plan.mask.indices >= made.mask.n_mono
+    distilled = made.distil.lengths()[plan.distil.indices].sum()
+    assert 60 <= (~paired).sum() <= 100, "each at most four times"
+    assert lengths[paired].sum() / (distilled + lengths.sum()) == pytest.approx(0.15, abs=0.005)
+
+
+def test_blocks_and_pairs_are_planned_from_the_seed_and_the_epoch_alone():
+    options = dict(mask_share=0.2, tlm_share=0.2, self_share=0.3)
+    early = planner([*PAIRS, *OWN], MONO, PAIRS, 40, **options)
+    plans = [early.plan(epoch) for epoch in (1, 2, 3)]
+    late = planner([*PAIRS, *OWN], MONO, PAIRS, 40, **options).plan(3)
+    for name in ("distil", "mask"):
+        assert_array_equal(getattr(late, name).indices, getattr(plans[2], name).indices)
+        assert_array_equal(getattr(late, name).starts, getattr(plans[2], name).starts)
+        assert not np.array_equal(getattr(plans[0], name).indices, getattr(plans[1], name).indices)
+
+
+def test_the_fit_sees_the_teachers_language_in_its_share_and_the_pairs_first():
+    collection = Collection([*PAIRS, *OWN], 60, STARTS)
+    rng = lambda: np.random.default_rng(1)  # noqa: E731
+    for most, share in ((1 << 30, 0.2), (1000, 0.2), (1 << 30, 0.0)):
+        chosen = sentences_to_fit(collection, most, share, rng())
+        assert (np.diff(chosen) > 0).all() and len(chosen) <= most
+        own = (collection.corpus_of(chosen) >= 2).sum()
+        assert own / len(chosen) == pytest.approx(share, abs=2e-3)
+        assert len(chosen) - own == min(4000, round(most * (1 - share)))
+    alone = Collection(PAIRS, 60, STARTS)
+    assert_array_equal(sentences_to_fit(alone, 100, 0.2, rng()), np.sort(rng().permutation(4000)[:100]))
