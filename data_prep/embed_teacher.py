@@ -20,7 +20,7 @@ from stamps import PACKAGE, Stamps, Step
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import run_command
-from fairseq_distill.data.curriculum import part_files
+from fairseq_distill.data.parts import part_files
 from fairseq_distill.embedding.registry import Spec, parse_spec
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.embeddings import sidecar_path
@@ -56,7 +56,7 @@ def embed_steps(plan: Plan, data: Path, stamps: Stamps) -> Dict[str, Step]:
     spec = parse_spec(plan.teacher)
     files_of_teacher = teacher_files(spec)
     code = [
-        path for path in (PACKAGE / "teachers" / f"{spec.kind}.py", PACKAGE / "data/curriculum.py") if path.is_file()
+        path for path in (PACKAGE / "teachers" / f"{spec.kind}.py", PACKAGE / "data/parts.py") if path.is_file()
     ]
     options = {"teacher": plan.teacher, "version": _package_version(spec.path), "dtype": defaults.TEACHER_DTYPE}
     steps = {}

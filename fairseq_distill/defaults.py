@@ -78,6 +78,9 @@ LEXICAL_SENTENCES = 1_000_000  # the fit sees at most so many pairs: its table h
 
 # --- curriculum
 CURRICULUM_INCREMENTS = 4
+CURRICULUM_PACING = "linear"
+CURRICULUM_MIN_WORDS = 3  # one or two words are a name or an article; order differs too much to call them translations
+CURRICULUM_PATIENCE = 1  # of the dozen validations of a run
 
 MASK_REPEAT = 4.0  # monolingual text is drawn at most so often per visit of the sentence pairs, however little there is
 

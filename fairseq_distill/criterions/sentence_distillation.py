@@ -90,6 +90,7 @@ class SentenceDistillationCriterion(FairseqCriterion):
             "mlm_sum": mlm.detach(),
             "n_masked": n_masked,
             "increment_sum": sample["increment"] * n_distil,
+            "stage_sum": sample["stage"] * n_distil,
         }
         # All languages in every log: processes add their logs up key by key.
         sums = torch.zeros(len(self.languages), device=distil.device).index_add_(0, language, distil.detach())
@@ -115,6 +116,7 @@ class SentenceDistillationCriterion(FairseqCriterion):
         if n_distil:
             metrics.log_scalar("distil_loss", total("distil_sum") / n_distil, n_distil, round=4)
             metrics.log_scalar("increment", total("increment_sum") / n_distil, n_distil, round=2)
+            metrics.log_scalar("stage", total("stage_sum") / n_distil, n_distil, round=2)
         if total("contrastive_sum"):
             metrics.log_scalar("contrastive_loss", total("contrastive_sum") / n_distil, n_distil, round=4)
         if n_masked:

@@ -7,7 +7,7 @@ the loss of an update is the mean over its own items however the batches are spr
 """
 
 from dataclasses import dataclass
-from typing import Callable, List, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -86,23 +86,70 @@ def split_evenly(order: np.ndarray, lengths: np.ndarray, groups: int) -> Groupin
 
 
 @dataclass
+class Visits:
+    """Sentences to be shown, in random order.
+
+    Attributes:
+        indices: int64 [N], which sentences, repetitions included.
+        least: int16 [N], the part of the curriculum that a visit shows at least: it shows this one or the stage's.
+    """
+
+    indices: np.ndarray
+    least: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, chosen: "slice | np.ndarray") -> "Visits":
+        return Visits(self.indices[chosen], self.least[chosen])
+
+    def __add__(self, other: "Visits") -> "Visits":
+        return Visits(np.concatenate([self.indices, other.indices]), np.concatenate([self.least, other.least]))
+
+
+@dataclass
+class MaskedText:
+    """Monolingual text to be masked beside the pairs.
+
+    Attributes:
+        share: of a batch's pieces, in (0, 1).
+        draw: for a number of pieces and a stage, the sentences to mask, about so many pieces in all; ``least`` is the
+            part that is shown.
+        lengths: for indices [K] and their parts [K], int [K] pieces shown, with EOS.
+    """
+
+    share: float
+    draw: Callable[[int, int], Visits]
+    lengths: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass
 class EpochPlan:
     """All batches of one epoch, in the order in which updates use them.
 
     Attributes:
         distil: batch b distils the sentences ``distil[b]``.
+        distil_part: int16, the part shown of each sentence in ``distil.indices``.
         mask: batch b masks the sentences ``mask[b]``.
-        increment: int64 [batches], the curriculum's part that batch b shows.
+        mask_part: the same for ``mask.indices``.
+        stage: int64 [batches], the curriculum's stage in batch b.
         group: number of consecutive batches that form one update over all processes.
     """
 
     distil: Grouping
+    distil_part: np.ndarray
     mask: Grouping
-    increment: np.ndarray
+    mask_part: np.ndarray
+    stage: np.ndarray
     group: int
 
     def __len__(self) -> int:
         return len(self.distil)
+
+    @property
+    def updates(self) -> int:
+        """Updates of the epoch; the last may be a smaller one."""
+        return -(-len(self) // self.group)
 
     def totals(self, counts: np.ndarray) -> np.ndarray:
         """The sum of per-batch ``counts`` over each batch's update; same shape as ``counts``, [batches]."""
@@ -111,75 +158,92 @@ class EpochPlan:
 
 
 def plan_epoch(
-    draws: np.ndarray,
-    lengths_of_increment: Callable[[int], np.ndarray],
-    schedule: Callable[[int], Tuple[int, "int | None"]],
+    visits: Sequence[Visits],
+    lengths: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    schedule: Callable[[int], Tuple[int, Optional[int]]],
     first_update: int,
     group: int,
     max_tokens: int,
     max_sentences: int,
     rng: np.random.Generator,
-    mask_draws: Callable[[int], np.ndarray] = lambda pieces: np.empty(0, np.int64),
-    mask_lengths: np.ndarray = np.empty(0, np.int64),
-    mask_share: float = 0.0,
+    masked: Optional[MaskedText] = None,
 ) -> EpochPlan:
     """The batches of one epoch.
 
     Args:
-        draws: int64 [N], the sentences to distil in this epoch, repetitions included, in random order.
-        lengths_of_increment: for a part j of the curriculum, int [all sentences] pieces shown, with EOS.
-        schedule: for an update, the part it shows and the first update that shows another (None: never).
+        visits: the sentences to distil in this epoch, repetitions included; one lot is done before the next begins.
+        lengths: for indices [K] and their parts [K], int [K] pieces shown, with EOS.
+        schedule: for an update, its stage and the first update with another one (None: never).
         first_update: updates done before this epoch.
         group: batches of one update over all processes (processes x update frequency).
         max_tokens: bound on the padded pieces of a batch, masked sentences included.
         max_sentences: bound on sentences to distil in a batch.
         rng: the only source of randomness.
-        mask_draws: for a number of pieces, the monolingual sentences to mask, about so many pieces in all.
-        mask_lengths: int [all monolingual sentences], pieces with EOS.
-        mask_share: share of a batch's pieces that is masked text, in [0, 1).
+        masked: monolingual text to be masked beside them.
     """
-    distil_tokens = max(1, int(max_tokens * (1.0 - mask_share)))
-    distil: List[Grouping] = []
-    mask: List[Grouping] = []
-    increments: List[np.ndarray] = []
-    done, remaining = 0, draws
-    while len(remaining):
-        part, change = schedule(first_update + done // group)
-        lengths = lengths_of_increment(part)
-        window, rest = remaining[:WINDOW], remaining[WINDOW:]
-        batches = cut_by_length(window, lengths[window], distil_tokens, max_sentences)
+    distil_tokens = max(1, int(max_tokens * (1.0 - (masked.share if masked else 0.0))))
+    plans: List[EpochPlan] = []
+    done, lots = 0, [lot[first : first + WINDOW] for lot in visits for first in range(0, len(lot), WINDOW)]
+    while lots:
+        lot = lots.pop(0)
+        stage, change = schedule(first_update + done // group)
+        part = np.maximum(lot.least, stage)
+        shown = lengths(lot.indices, part)
+        batches = cut_by_length(np.arange(len(lot)), shown, distil_tokens, max_sentences)
         order = rng.permutation(len(batches))
         room = len(batches) if change is None else (change - first_update) * group - done
         if room < len(batches):
-            # The part grows inside this window: what is left over is planned again at its new lengths.
+            # The part grows inside this lot: what is left over is planned again at its new lengths.
             order, left = order[:room], order[room:]
-            rest = np.concatenate([rng.permutation(batches.reordered(np.sort(left)).indices), rest])
+            lots.insert(0, lot[rng.permutation(batches.reordered(np.sort(left)).indices)])
         chosen = batches.reordered(order)
-        distil.append(chosen)
-        increments.append(np.full(len(chosen), part, dtype=np.int64))
-        mask.append(_masked_beside(chosen, lengths, mask_draws, mask_lengths, mask_share))
+        plans.append(_planned(lot, part, shown, chosen, stage, group, masked))
         done += len(chosen)
-        remaining = rest
+    return _joined(plans, group)
+
+
+def _planned(
+    lot: Visits,
+    part: np.ndarray,
+    shown: np.ndarray,
+    chosen: Grouping,
+    stage: int,
+    group: int,
+    masked: Optional[MaskedText],
+) -> EpochPlan:
+    """The plan of some batches of one lot; ``chosen`` holds positions in the lot."""
+    mask, mask_part = Grouping(np.empty(0, np.int64), np.zeros(len(chosen) + 1, np.int64)), np.empty(0, np.int16)
+    if masked is not None and len(chosen):
+        mask, mask_part = _masked_beside(chosen, shown, stage, masked)
+    distil = Grouping(lot.indices[chosen.indices], chosen.starts)
+    stages = np.full(len(chosen), stage, dtype=np.int64)
+    return EpochPlan(distil, part[chosen.indices].astype(np.int16), mask, mask_part, stages, group)
+
+
+def _joined(plans: List[EpochPlan], group: int) -> EpochPlan:
+    """One plan after the other."""
+    none = [np.empty(0, np.int16)]
     return EpochPlan(
-        concatenated(distil), concatenated(mask), np.concatenate(increments or [np.empty(0, np.int64)]), group
+        concatenated([plan.distil for plan in plans]),
+        np.concatenate(none + [plan.distil_part for plan in plans]),
+        concatenated([plan.mask for plan in plans]),
+        np.concatenate(none + [plan.mask_part for plan in plans]),
+        np.concatenate([np.empty(0, np.int64)] + [plan.stage for plan in plans]),
+        group,
     )
 
 
 def _masked_beside(
-    distil: Grouping,
-    lengths: np.ndarray,
-    mask_draws: Callable[[int], np.ndarray],
-    mask_lengths: np.ndarray,
-    mask_share: float,
-) -> Grouping:
-    """Monolingual sentences for each batch: the longest beside the longest, so that one padded matrix fits both."""
+    distil: Grouping, lengths: np.ndarray, stage: int, masked: MaskedText
+) -> Tuple[Grouping, np.ndarray]:
+    """Monolingual sentences for each batch, and their parts: the longest beside the longest, so that one padded matrix fits both."""
     n = len(distil)
-    if mask_share <= 0 or not len(mask_lengths):
-        return Grouping(np.empty(0, np.int64), np.zeros(n + 1, np.int64))
-    pieces = int(lengths[distil.indices].sum() * mask_share / (1.0 - mask_share))
-    drawn = mask_draws(pieces)
-    groups = split_evenly(drawn, mask_lengths[drawn], n)
+    pieces = int(lengths[distil.indices].sum() * masked.share / (1.0 - masked.share))
+    drawn = masked.draw(pieces, stage)
+    shown = masked.lengths(drawn.indices, drawn.least)
+    groups = split_evenly(np.arange(len(drawn)), shown, n)
     longest = np.maximum.reduceat(lengths[distil.indices], distil.starts[:-1])
     place = np.empty(n, dtype=np.int64)
     place[np.argsort(-longest, kind="stable")] = np.arange(n)  # batch b is the place[b]-th longest
-    return groups.reordered(place)
+    groups = groups.reordered(place)
+    return Grouping(drawn.indices[groups.indices], groups.starts), drawn.least[groups.indices]

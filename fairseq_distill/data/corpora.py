@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
-from fairseq_distill.data.curriculum import partial_lengths
 from fairseq_distill.data.online_teacher import OnlineTeacher
+from fairseq_distill.data.parts import least_parts, partial_lengths, unit_counts
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.binarised import Sequences, open_binarised
 from fairseq_distill.formats.dictionary import EOS, PAD
@@ -64,34 +64,61 @@ def _open_side(prefix: Path, n: int) -> Sequences:
 
 
 class Collection:
-    """Several corpora under one numbering: sentence i of corpus c has the index ``firsts[c] + i``."""
+    """Several corpora under one numbering: sentence i of corpus c has the index ``firsts[c] + i``.
 
-    def __init__(self, parts: List[Part], max_length_pieces: int, word_start: np.ndarray):
-        self.parts, self.limit, self.word_start = parts, max_length_pieces, word_start
+    Args:
+        parts: the corpora.
+        max_length_pieces: longer sentences are cut to so many pieces, EOS included.
+        word_start: bool [V], the pieces that begin a word.
+        by_pieces: whether parts of sentences are cut at pieces; languages without spaces always are.
+    """
+
+    def __init__(self, parts: List[Part], max_length_pieces: int, word_start: np.ndarray, by_pieces: bool = False):
+        self.parts, self.limit, self.word_start, self.by_pieces = parts, max_length_pieces, word_start, by_pieces
         self.sizes = [len(part.sequences) for part in parts]
         self.firsts = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
         self.online: Optional[OnlineTeacher] = None
         self._lengths: Dict[Tuple[int, int], np.ndarray] = {}
+        self._least: Dict[Tuple[int, int], np.ndarray] = {}
 
     def lengths(self, part: int = 1, parts: int = 1) -> np.ndarray:
-        """int64 [all sentences], pieces with EOS of the first part / parts of the words, cut at the longest allowed."""
-        key = (part, parts)
+        """int32 [all sentences], pieces with EOS of the first part / parts of the words, cut at the longest allowed."""
+        key = (1, 1) if part == parts else (part, parts)
         if key not in self._lengths:
-            self._lengths = {key: self._measure(part, parts)}  # one at a time: an epoch shows few parts
+            measured = [self._measure(opened, *key) for opened in self.parts]
+            self._lengths[key] = np.concatenate([np.empty(0, np.int32), *measured])
         return self._lengths[key]
 
-    def _measure(self, part: int, parts: int) -> np.ndarray:
-        measured = [np.empty(0, np.int64)]
-        for opened in self.parts:
-            sequences = opened.sequences
-            if part == parts:
-                body = sequences.lengths.astype(np.int64) - 1
-            else:
-                starts_word = self.word_start[np.asarray(sequences.tokens)]
-                unspaced = parse_language(opened.corpus.lang).unspaced
-                body = partial_lengths(starts_word, sequences.starts, sequences.lengths, part, parts, unspaced)
-            measured.append(np.minimum(body, self.limit - 1) + 1)
-        return np.concatenate(measured)
+    def _measure(self, opened: Part, part: int, parts: int) -> np.ndarray:
+        if part == parts:
+            body = opened.sequences.lengths.astype(np.int64) - 1
+        else:
+            body = partial_lengths(*self._words(opened), part, parts, self._cut_by_pieces(opened))
+        return (np.minimum(body, self.limit - 1) + 1).astype(np.int32)
+
+    def _cut_by_pieces(self, opened: Part) -> bool:
+        return self.by_pieces or parse_language(opened.corpus.lang).unspaced
+
+    def _words(self, opened: Part) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        sequences = opened.sequences
+        return self.word_start[np.asarray(sequences.tokens)], sequences.starts, sequences.lengths
+
+    def least_parts(self, parts: int, min_units: int) -> np.ndarray:
+        """int16 [all sentences], the smallest part that may be shown; see :func:`~.parts.least_parts`."""
+        key = (parts, min_units)
+        if key not in self._least:
+            units = [unit_counts(*self._words(opened), self._cut_by_pieces(opened)) for opened in self.parts]
+            least = [least_parts(counts, parts, min_units).astype(np.int16) for counts in units]
+            self._least[key] = np.concatenate([np.empty(0, np.int16), *least])
+        return self._least[key]
+
+    def shown_lengths(self, indices: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
+        """int64 [B], pieces with EOS of the ``part[b]``-th part of sentence ``indices[b]``."""
+        found = np.empty(len(indices), dtype=np.int64)
+        for number in np.unique(part):
+            chosen = part == number
+            found[chosen] = self.lengths(int(number), parts)[indices[chosen]]
+        return found
 
     def languages(self) -> List[str]:
         """The language of each corpus."""
@@ -118,7 +145,7 @@ class Collection:
 
     def flat(self, indices: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """int64 pieces of the sentences one after the other, EOS included, and int64 [B] their lengths."""
-        lengths = self.lengths()[indices]
+        lengths = self.lengths()[indices].astype(np.int64)
         pieces = [np.empty(0, np.int64)]
         for first in range(0, len(indices), 1 << 14):
             span = slice(first, first + (1 << 14))
@@ -127,14 +154,17 @@ class Collection:
             pieces.append(rows[np.arange(width)[None, :] < lengths[span][:, None]])
         return np.concatenate(pieces), lengths
 
-    def teacher(self, indices: np.ndarray, part: int, dim: int) -> np.ndarray:
-        """float32 [B, dim], the teacher's embeddings of the ``part``-th part (from 1)."""
+    def teacher(self, indices: np.ndarray, part: Union[int, np.ndarray], dim: int) -> np.ndarray:
+        """float32 [B, dim], the teacher's embeddings of the ``part``-th part (from 1), one for all or int [B]."""
         corpora = self.corpus_of(indices)
+        wanted = np.broadcast_to(np.asarray(part, dtype=np.int64), indices.shape)
         if self.online is not None:
-            return self.online.embed(corpora, indices - self.firsts[corpora], part)
+            return self.online.embed(corpora, indices - self.firsts[corpora], wanted)
         rows = np.empty((len(indices), dim), dtype=np.float32)
+        stored_parts = np.array([len(opened.teacher) for opened in self.parts])
+        file = np.minimum(wanted, stored_parts[corpora]) - 1
         for number in np.unique(corpora):
-            chosen = np.flatnonzero(corpora == number)
-            stored = self.parts[number].teacher
-            rows[chosen] = stored[min(part, len(stored)) - 1][indices[chosen] - self.firsts[number]]
+            for each in np.unique(file[corpora == number]):
+                chosen = np.flatnonzero((corpora == number) & (file == each))
+                rows[chosen] = self.parts[number].teacher[each][indices[chosen] - self.firsts[number]]
         return rows

@@ -1,17 +1,21 @@
 """fairseq's face of a data directory: planned batches, assembled without a Python loop over sentences."""
 
+import logging
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
-from fairseq.data import FairseqDataset
+from fairseq.data import FairseqDataset, iterators
 
 from fairseq_distill.data.batching import EpochPlan
 from fairseq_distill.data.corpora import Collection
 from fairseq_distill.data.mask_units import MaskText
 from fairseq_distill.data.masking import MaskPolicy, mask_tokens, masked_counts
+from fairseq_distill.data.planning import EpochPlanner
 from fairseq_distill.encoder import batches_by_length
 from fairseq_distill.formats.dictionary import SPECIALS
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingData(FairseqDataset):
@@ -52,7 +56,8 @@ class PlannedEpoch(FairseqDataset):
     def __init__(self, data: TrainingData, plan: EpochPlan, increments: int, seed: "tuple[int, int]"):
         self.data, self.plan, self.increments, self.seed = data, plan, increments, seed
         self.distil_totals = plan.totals(plan.distil.sizes())
-        counts = masked_counts(data.mask.maskable()[plan.mask.indices], data.policy.probability)
+        shown = data.mask.shown_lengths(plan.mask.indices, plan.mask_part, increments)
+        counts = masked_counts(shown - data.mask.ends(plan.mask.indices), data.policy.probability)
         summed = np.concatenate([[0], np.cumsum(counts)])
         self.masked_totals = plan.totals(np.diff(summed[plan.mask.starts]))
 
@@ -60,10 +65,12 @@ class PlannedEpoch(FairseqDataset):
         return len(self.plan)
 
     def __getitem__(self, batch: int) -> Dict[str, Any]:
-        data, part = self.data, int(self.plan.increment[batch])
-        chosen, masked = self.plan.distil[batch], self.plan.mask[batch]
-        lengths = data.distil.lengths(part, self.increments)[chosen]
-        masked_lengths = data.mask.lengths()[masked]
+        data, plan, n = self.data, self.plan, self.increments
+        chosen, masked = plan.distil[batch], plan.mask[batch]
+        part = plan.distil_part[plan.distil.starts[batch] : plan.distil.starts[batch + 1]]
+        masked_part = plan.mask_part[plan.mask.starts[batch] : plan.mask.starts[batch + 1]]
+        lengths = data.distil.shown_lengths(chosen, part, n)
+        masked_lengths = data.mask.shown_lengths(masked, masked_part, n)
         width = int(lengths.max(initial=1))
         masked_width = int(masked_lengths.max(initial=1))
         if not data.apart:
@@ -72,7 +79,7 @@ class PlannedEpoch(FairseqDataset):
         net_input: Dict[str, Any] = {"n_distil": len(chosen)}
         positions, targets = np.empty(0, np.int64), np.empty(0, np.int64)
         if len(masked):
-            hidden, positions, targets = self._mask(batch, masked, masked_width)
+            hidden, positions, targets = self._mask(batch, masked, masked_lengths, masked_width)
             if data.apart:
                 net_input["masked_tokens"] = torch.from_numpy(hidden)
             else:
@@ -90,14 +97,17 @@ class PlannedEpoch(FairseqDataset):
             "mlm_targets": torch.from_numpy(targets),
             "distil_total": float(self.distil_totals[batch]),
             "masked_total": float(self.masked_totals[batch]),
-            "increment": part,
+            "increment": float(part.mean()) if len(part) else 0.0,
+            "stage": int(plan.stage[batch]),
         }
 
-    def _mask(self, batch: int, masked: np.ndarray, width: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _mask(
+        self, batch: int, masked: np.ndarray, lengths: np.ndarray, width: int
+    ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What :func:`mask_tokens` makes of the batch's masked text."""
         data = self.data
         rng = np.random.default_rng([*self.seed, batch])
-        plain = data.mask.tokens(masked, width)
+        plain = data.mask.tokens(masked, width, lengths)
         word_starts = None
         if data.policy.whole_words:
             word_starts = data.distil.word_start[plain] | data.mask.unspaced(masked, width)
@@ -106,6 +116,74 @@ class PlannedEpoch(FairseqDataset):
     def collater(self, samples: List[Dict[str, Any]]) -> Optional[Dict[str, Any]]:
         """A batch is an item already."""
         return samples[0] if samples else None
+
+
+class PlannedBatches(iterators.EpochBatchIterator):
+    """fairseq's iterator over a planned epoch.
+
+    The state of the curriculum travels in this iterator's own: it is the one state that fairseq hands back before the
+    first batch of a resumed run is fetched. A task's state comes after that.
+
+    Args:
+        data: the training corpora.
+        planner: plans the epoch, and holds the curriculum's state.
+        epoch: from 1.
+        options: of fairseq's iterator.
+    """
+
+    def __init__(self, data: TrainingData, planner: EpochPlanner, epoch: int, **options: Any):
+        self.data, self.planner = data, planner
+        planned = self._planned(epoch)
+        super().__init__(
+            planned, planned.collater, _one_by_one(planned), epoch=epoch, disable_shuffling=True, **options
+        )  # the plan's order is the order
+
+    def _planned(self, epoch: int) -> PlannedEpoch:
+        plan, policy = self.planner.plan(epoch), self.planner.curriculum
+        if policy.increments > 1:
+            begins = f"epoch {epoch} from update {self.planner.first_update(epoch):,}"
+            changes = np.flatnonzero(np.diff(plan.stage)) + 1
+            stages = [f"stage {plan.stage[0]} of {policy.increments}"]
+            stages += [f"stage {plan.stage[b]} {b // plan.group:,} updates later" for b in changes]
+            logger.info(f"curriculum | {policy.pacing} | {begins} | {', '.join(stages)}")
+        return PlannedEpoch(self.data, plan, policy.increments, (self.planner.seed, epoch))
+
+    def updates_done(self) -> int:
+        """Updates that the plans up to here asked for; those that fairseq skipped for an overflow are counted."""
+        batches = self.iterations_in_epoch * self.num_shards
+        return self.planner.first_update(self.epoch) + -(-batches // self.dataset.plan.group)
+
+    def observe(self, xsim: float) -> None:
+        """Tell the curriculum of a validation; ``plateau`` may then go on to its next stage with the next epoch."""
+        plateau, next_epoch = self.planner.plateau, self.planner.first_update(self.epoch + 1)
+        if plateau.observe(xsim, self.updates_done(), next_epoch):
+            stage = self.planner.curriculum.stage(next_epoch, plateau.changes)
+            logger.info(
+                f"curriculum | plateau | xsim {xsim:g} % after {self.updates_done():,} updates, best {plateau.best:g} %: "
+                f"stage {stage} of {self.planner.curriculum.increments} from update {next_epoch:,}, the next epoch"
+            )
+
+    def state_dict(self) -> Dict[str, Any]:
+        """fairseq's state and the curriculum's."""
+        state = super().state_dict()
+        return {**state, "curriculum": self.planner.state_dict(state["epoch"])}
+
+    def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave, and plan the epoch by it.
+
+        Raises:
+            CheckpointError: it was trained with another curriculum.
+        """
+        if "curriculum" in state_dict:
+            self.planner.load_state_dict(state_dict["curriculum"])
+            self.dataset = self._planned(state_dict["epoch"])
+            self._frozen_batches = tuple(_one_by_one(self.dataset))
+        super().load_state_dict(state_dict)
+
+
+def _one_by_one(items: FairseqDataset) -> List[List[int]]:
+    """Each item is a batch of its own."""
+    return [[number] for number in range(len(items))]
 
 
 class ValidationSets(FairseqDataset):

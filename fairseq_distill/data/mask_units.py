@@ -53,16 +53,22 @@ class MonolingualText:
         max_length_pieces: longer sentences are cut.
         word_start: bool [V], which pieces begin a word.
         block_pieces: longest block, at most ``max_length_pieces``; None for sentences.
+        by_pieces: whether parts of sentences are cut at pieces.
     """
 
     def __init__(
-        self, parts: List[Part], max_length_pieces: int, word_start: np.ndarray, block_pieces: Optional[int] = None
+        self,
+        parts: List[Part],
+        max_length_pieces: int,
+        word_start: np.ndarray,
+        block_pieces: Optional[int] = None,
+        by_pieces: bool = False,
     ):
         ends: List[np.ndarray] = []
         if block_pieces is not None:
             joined = [joined_in_blocks(part, block_pieces) for part in parts]
             parts, ends = [part for part, _ in joined], [sentences for _, sentences in joined]
-        self.text = Collection(parts, max_length_pieces, word_start)
+        self.text = Collection(parts, max_length_pieces, word_start, by_pieces)
         self.ends = np.concatenate([np.empty(0, np.int64), *ends]) if block_pieces is not None else np.int64(1)
         self.by_piece = np.array([parse_language(lang).unspaced for lang in self.text.languages()], dtype=bool)
 
@@ -75,9 +81,12 @@ class MonolingualText:
         """The language of each corpus."""
         return self.text.languages()
 
-    def mean_lengths(self) -> List[float]:
-        """Pieces of a unit of each corpus, on average."""
-        return [float(part.sequences.lengths.mean()) for part in self.text.parts]
+    def mean_lengths(self, part: np.ndarray, parts: int) -> List[float]:
+        """Pieces of a unit of each corpus, on average, of the ``part[u]``-th of ``parts`` parts of unit u."""
+        if (part == parts).all():
+            return [float(part.sequences.lengths.mean()) for part in self.text.parts]
+        shown = self.text.shown_lengths(np.arange(len(part)), part, parts)
+        return [float(shown[first:last].mean()) for first, last in zip(self.text.firsts, self.text.firsts[1:])]
 
     def lengths(self) -> np.ndarray:
         """int64 [units], pieces with every EOS."""
@@ -87,9 +96,9 @@ class MonolingualText:
         """int64 [units], pieces without EOS."""
         return self.lengths() - self.ends
 
-    def tokens(self, indices: np.ndarray, width: int) -> np.ndarray:
-        """int64 [B, width], right-padded."""
-        return self.text.tokens(indices, self.lengths()[indices], width)
+    def tokens(self, indices: np.ndarray, width: int, lengths: Optional[np.ndarray] = None) -> np.ndarray:
+        """int64 [B, width], right-padded; a sentence of which only ``lengths[b]`` pieces are shown gets EOS at its end."""
+        return self.text.tokens(indices, self.lengths()[indices] if lengths is None else lengths, width)
 
     def unspaced(self, indices: np.ndarray, width: int) -> np.ndarray:
         """bool [B, width], where each piece counts as a word."""
@@ -137,9 +146,10 @@ class PairedText:
         """int64 [pairs], pieces without EOS."""
         return self.lengths() - 2
 
-    def tokens(self, indices: np.ndarray, width: int) -> np.ndarray:
+    def tokens(self, indices: np.ndarray, width: int, lengths: Optional[np.ndarray] = None) -> np.ndarray:
         """int64 [B, width], the student's side, EOS, the teacher's side, EOS, padding."""
         first, second = self._src_lengths[indices], self._tgt_lengths[indices]
+        assert lengths is None or (lengths == first + second).all(), "pairs are shown whole"
         rows = self.src.tokens(indices, first, width)
         behind = self.tgt.tokens(indices, second, width)
         row, column = np.nonzero(np.arange(width)[None, :] < second[:, None])
@@ -160,7 +170,7 @@ class MaskText:
         self.mono, self.pairs = mono, pairs
         self.n_mono = int(sum(mono.sizes))
         sections = [mono.lengths()] + ([pairs.lengths()] if pairs else [])
-        self._lengths = np.concatenate(sections)
+        self._lengths = np.concatenate(sections).astype(np.int64)
         self._maskable = np.concatenate([mono.maskable()] + ([pairs.maskable()] if pairs else []))
 
     def __len__(self) -> int:
@@ -174,19 +184,34 @@ class MaskText:
         """int64 [units], pieces that may be chosen."""
         return self._maskable
 
-    def tokens(self, indices: np.ndarray, width: int) -> np.ndarray:
-        """int64 [B, width], right-padded."""
-        return self._by_section(indices, width, "tokens", np.int64)
+    def shown_lengths(self, indices: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
+        """int64 [B], pieces with every EOS of the ``part[b]``-th of ``parts`` parts; only monolingual sentences have parts."""
+        found, cut = self._lengths[indices], part < parts
+        if cut.any():
+            found[cut] = self.mono.text.shown_lengths(indices[cut], part[cut], parts)
+        return found
+
+    def ends(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [B], how many EOS each unit holds, of whichever part."""
+        return self._lengths[indices] - self._maskable[indices]
+
+    def tokens(self, indices: np.ndarray, width: int, lengths: Optional[np.ndarray] = None) -> np.ndarray:
+        """int64 [B, width], right-padded; ``lengths`` where not the whole is shown."""
+        shown = self._lengths[indices] if lengths is None else lengths
+        return self._by_section(indices, width, "tokens", np.int64, shown)
 
     def unspaced(self, indices: np.ndarray, width: int) -> np.ndarray:
         """bool [B, width], where each piece counts as a word."""
         return self._by_section(indices, width, "unspaced", bool)
 
-    def _by_section(self, indices: np.ndarray, width: int, method: str, dtype: type) -> np.ndarray:
+    def _by_section(
+        self, indices: np.ndarray, width: int, method: str, dtype: type, *by_row: np.ndarray
+    ) -> np.ndarray:
         rows: np.ndarray = np.empty((len(indices), width), dtype=dtype)
         paired = indices >= self.n_mono
         if not paired.all():
-            rows[~paired] = getattr(self.mono, method)(indices[~paired], width)
+            rows[~paired] = getattr(self.mono, method)(indices[~paired], width, *(each[~paired] for each in by_row))
         if self.pairs is not None and paired.any():
-            rows[paired] = getattr(self.pairs, method)(indices[paired] - self.n_mono, width)
+            at = indices[paired] - self.n_mono
+            rows[paired] = getattr(self.pairs, method)(at, width, *(each[paired] for each in by_row))
         return rows

@@ -5,7 +5,7 @@ from typing import List, Sequence
 
 import numpy as np
 
-from fairseq_distill.data.curriculum import cut_words
+from fairseq_distill.data.parts import cut_words
 from fairseq_distill.encoder import SentenceEncoder
 from fairseq_distill.errors import DataError
 
@@ -37,7 +37,8 @@ class OnlineTeacher:
         self.encoder, self.increments = encoder, increments
         self.texts: List[_Lines] = [_Lines(path) for path in texts]
 
-    def embed(self, corpora: np.ndarray, rows: np.ndarray, part: int) -> np.ndarray:
-        """float32 [B, E] of the ``part``-th part (from 1) of line ``rows[b]`` of corpus ``corpora[b]``."""
+    def embed(self, corpora: np.ndarray, rows: np.ndarray, part: np.ndarray) -> np.ndarray:
+        """float32 [B, E] of the ``part[b]``-th part (from 1) of line ``rows[b]`` of corpus ``corpora[b]``."""
+        n = self.increments
         lines = [self.texts[corpus][row] for corpus, row in zip(corpora, rows)]
-        return self.encoder.encode([cut_words(line, min(part, self.increments), self.increments) for line in lines])
+        return self.encoder.encode([cut_words(line, min(int(each), n), n) for line, each in zip(lines, part)])

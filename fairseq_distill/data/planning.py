@@ -1,21 +1,22 @@
 """The plan of each epoch of a training run: what is drawn, and how it is batched."""
 
-from dataclasses import dataclass, field
-from typing import Dict, Sequence, Union
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
 from fairseq_distill import defaults
-from fairseq_distill.data.batching import EpochPlan, plan_epoch
+from fairseq_distill.data.batching import EpochPlan, MaskedText, Visits, plan_epoch
 from fairseq_distill.data.corpora import Collection
-from fairseq_distill.data.curriculum import Curriculum
-from fairseq_distill.data.mask_units import MaskText, MonolingualText, PairedText
+from fairseq_distill.data.curriculum import WITHIN_EPOCH, Curriculum, Plateau
+from fairseq_distill.data.mask_units import MaskText
 from fairseq_distill.data.sampling import corpus_weights, draw_epoch
+from fairseq_distill.errors import CheckpointError
 
 
 @dataclass
 class EpochPlanner:
-    """Plans that are functions of the seed, the epoch and the options alone, so that a resumed run finds the same.
+    """Plans that are functions of the seed, the epoch, the options and the ends of ``plateau`` stages, so that a resumed run finds the same.
 
     Attributes:
         distil: the corpora to distil.
@@ -30,6 +31,7 @@ class EpochPlanner:
         max_sentences: bound on the sentences to distil in a batch.
         tlm_share: share of an update's pieces that is masked sentence pairs, in [0, 1).
         self_share: wanted share of the sentences to distil that are the teacher's own language, in [0, 1).
+        free_updates: the curriculum's last update was not given by the user, so that of a checkpoint stands.
     """
 
     distil: Collection
@@ -44,40 +46,41 @@ class EpochPlanner:
     max_sentences: int
     tlm_share: float = 0.0
     self_share: float = 0.0
-    _updates: Dict[int, int] = field(default_factory=dict)  # of the epochs planned so far
+    free_updates: bool = False
+    plateau: Plateau = field(init=False)
+    _first_updates: Dict[int, int] = field(default_factory=lambda: {1: 0})  # of the epochs, as far as known
+
+    def __post_init__(self) -> None:
+        self.plateau = Plateau(self.curriculum)
 
     def plan(self, epoch: int) -> EpochPlan:
         """The batches of an epoch, counted from 1."""
         rng = np.random.default_rng([self.seed, epoch])
         draws = self._draw_distilled(rng)
-        mono_share = self._mono_share(int(self.distil.lengths()[draws].sum()))
+        first, changes, n = self.first_update(epoch), self.plateau.changes, self.curriculum.increments
         plan = plan_epoch(
-            draws,
-            lambda part: self.distil.lengths(part, self.curriculum.increments),
-            lambda update: (self.curriculum.increment(update), self.curriculum.next_change(update)),
-            self._first_update(epoch),
+            self._visits(draws, self.curriculum.stage(first, changes), rng),
+            lambda indices, part: self.distil.shown_lengths(indices, part, n),
+            lambda update: (self.curriculum.stage(update, changes), self.curriculum.next_change(update, changes)),
+            first,
             self.processes * self.update_freq[min(epoch, len(self.update_freq)) - 1],
             self.max_tokens,
             self.max_sentences,
             rng,
-            lambda pieces: self._draw_masked(pieces, mono_share, rng),
-            self.mask.lengths(),
-            mono_share + self.tlm_share,
+            self._masked(int(self.distil.lengths()[draws].sum()), rng),
         )
-        self._updates[epoch] = -(-len(plan) // plan.group)
+        self._first_updates[epoch + 1] = first + plan.updates
         return plan
 
-    def _first_update(self, epoch: int) -> int:
-        """The updates before an epoch, which only a curriculum needs to know, and only while it still cuts sentences."""
-        first = 0
-        if self.curriculum.increments > 1:
+    def first_update(self, epoch: int) -> int:
+        """The updates before an epoch. 0 for every epoch where no stage depends on it."""
+        if self.curriculum.increments == 1 or not (self.curriculum.updates or self.plateau.changes):
+            return self._first_updates.get(epoch, 0)
+        if epoch not in self._first_updates:
+            self._first_updates = {1: 0}
             for before in range(1, epoch):
-                if before not in self._updates:
-                    self.plan(before)
-                first += self._updates[before]
-                if first >= self.curriculum.updates:
-                    break
-        return first
+                self.plan(before)
+        return self._first_updates[epoch]
 
     def _draw_distilled(self, rng: np.random.Generator) -> np.ndarray:
         """One visit of the pairs, languages by temperature; among them, the teacher's own language in its share."""
@@ -92,28 +95,98 @@ class EpochPlanner:
         total = n_pairs + n_own
         return draw_epoch(self.distil.sizes, (weights * n_pairs + of_own * n_own) / total, total, rng)
 
+    def _visits(self, draws: np.ndarray, stage: int, rng: np.random.Generator) -> List[Visits]:
+        """The draws with the least part that each shows; under ``epoch`` and ``mixed`` one visit a part."""
+        policy, n = self.curriculum, self.curriculum.increments
+        if stage == n:
+            return [Visits(draws, np.full(len(draws), n, dtype=np.int16))]
+        lots = [Visits(draws, self.distil.least_parts(n, policy.min_units)[draws])]
+        if policy.pacing in WITHIN_EPOCH:
+            # A pair too short for part j has no j-th visit, else it would come several times as the same part.
+            whole = lots[0]
+            lots = [whole[rng.permutation(np.flatnonzero(whole.least <= part))] for part in range(1, n + 1)]
+            lots = [Visits(lot.indices, np.full_like(lot.least, part)) for part, lot in enumerate(lots, start=1)]
+            if policy.pacing == "mixed":
+                every = lots[0]
+                for lot in lots[1:]:
+                    every = every + lot
+                lots = [every[rng.permutation(len(every))]]
+        if policy.full_share:
+            for lot in lots:
+                lot.least[rng.random(len(lot)) < policy.full_share] = n
+        return lots
+
     def _mono_share(self, distil_pieces: int) -> float:
         """The wanted share, or less where there is so little monolingual text that it would be repeated too often."""
         available = defaults.MASK_REPEAT * float(self.mask.mono.lengths().sum())
         paired_pieces = distil_pieces * self.tlm_share / (1.0 - self.mask_share - self.tlm_share)
         return min(self.mask_share, available / max(available + distil_pieces + paired_pieces, 1.0))
 
-    def _draw_masked(self, pieces: int, mono_share: float, rng: np.random.Generator) -> np.ndarray:
-        """Monolingual units and pairs with about so many pieces in all, divided between them by their shares."""
-        drawn = []
+    def _masked(self, distil_pieces: int, rng: np.random.Generator) -> Optional[MaskedText]:
+        """What is masked beside the sentences to distil; None where there is nothing."""
+        mono_share, n = self._mono_share(distil_pieces), self.curriculum.increments
+        if mono_share + self.tlm_share <= 0:
+            return None
+        return MaskedText(
+            mono_share + self.tlm_share,
+            lambda pieces, stage: self._draw_masked(pieces, mono_share, stage if self.curriculum.mask else n, rng),
+            lambda indices, part: self.mask.shown_lengths(indices, part, n),
+        )
+
+    def _draw_masked(self, pieces: int, mono_share: float, stage: int, rng: np.random.Generator) -> Visits:
+        """Monolingual units and pairs with about so many pieces in all, divided between them by their shares.
+
+        Args:
+            stage: the part shown of monolingual sentences; pairs are always whole.
+        """
+        n = self.curriculum.increments
+        drawn = [Visits(np.empty(0, np.int64), np.empty(0, np.int16))]
         if mono_share > 0:
-            drawn.append(self._draw_units(self.mask.mono, pieces * (mono_share / (mono_share + self.tlm_share)), rng))
+            mono, wanted = self.mask.mono, pieces * (mono_share / (mono_share + self.tlm_share))
+            part = np.full(sum(mono.sizes), n, dtype=np.int16)
+            if stage < n:
+                part = np.maximum(mono.text.least_parts(n, self.curriculum.min_units), stage).astype(np.int16)
+            units = self._draw_units(mono.sizes, mono.languages(), mono.mean_lengths(part, n), wanted, rng)
+            drawn.append(Visits(units, part[units]))
         if self.tlm_share > 0 and self.mask.pairs is not None:
-            wanted = pieces * (self.tlm_share / (mono_share + self.tlm_share))
-            drawn.append(self._draw_units(self.mask.pairs, wanted, rng) + self.mask.n_mono)
-        return np.concatenate(drawn)
+            pairs, wanted = self.mask.pairs, pieces * (self.tlm_share / (mono_share + self.tlm_share))
+            units = self._draw_units(pairs.sizes, pairs.languages(), pairs.mean_lengths(), wanted, rng)
+            drawn.append(Visits(units + self.mask.n_mono, np.full(len(units), n, dtype=np.int16)))
+        return sum(drawn[1:], drawn[0])
 
     def _draw_units(
-        self, text: Union[MonolingualText, PairedText], pieces: float, rng: np.random.Generator
+        self, sizes: List[int], languages: List[str], means: List[float], pieces: float, rng: np.random.Generator
     ) -> np.ndarray:
-        weights = corpus_weights(text.sizes, text.languages(), self.temperature)
-        mean = float(np.dot(weights, text.mean_lengths()))
-        return draw_epoch(text.sizes, weights, max(1, round(pieces / mean)), rng)
+        weights = corpus_weights(sizes, languages, self.temperature)
+        return draw_epoch(sizes, weights, max(1, round(pieces / float(np.dot(weights, means)))), rng)
+
+    # --- what a checkpoint holds
+
+    def state_dict(self, epoch: int) -> Dict[str, Any]:
+        """What a run that goes on in or after ``epoch`` cannot compute again, or only slowly."""
+        known = {number: self._first_updates[number] for number in (epoch, epoch + 1) if number in self._first_updates}
+        return {"policy": asdict(self.curriculum), "first_updates": known, **self.plateau.state_dict()}
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave.
+
+        Raises:
+            CheckpointError: it was trained with another curriculum, so the place in its epoch means nothing here.
+        """
+        was = state["policy"]
+        if self.free_updates and was.get("pacing") == self.curriculum.pacing:
+            # A share of --max-update, which may have been raised since.
+            self.curriculum = replace(self.curriculum, updates=int(was["updates"]))
+        now = asdict(self.curriculum)
+        different = [f"{name} {was.get(name)} there, {now[name]} here" for name in now if was.get(name) != now[name]]
+        if different:
+            raise CheckpointError(
+                f"The checkpoint to go on from was trained with another curriculum ({'; '.join(different)}). Give the same "
+                "--curriculum options, or begin the data anew with --reset-dataloader."
+            )
+        self._first_updates = {1: 0, **{int(epoch): int(first) for epoch, first in state["first_updates"].items()}}
+        self.plateau = Plateau(self.curriculum)
+        self.plateau.load_state_dict(state)
 
 
 def own_language(distil: Collection) -> np.ndarray:

@@ -60,7 +60,8 @@ def mask_text_of(
                 f"--mask-block-pieces {blocks} must lie between 2 and --max-length-pieces {cfg.max_length_pieces}."
             )
     mono = [part for part in parts if part.corpus.kind == "mask"]
-    text = MonolingualText(mono, cfg.max_length_pieces, word_start, blocks)
+    by_pieces = str(cfg.curriculum_unit) == "pieces"
+    text = MonolingualText(mono, cfg.max_length_pieces, word_start, blocks, by_pieces)
     if not cfg.tlm_share:
         return MaskText(text)
     pairs = [part for part in parts if part.target is not None]

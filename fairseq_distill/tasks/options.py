@@ -9,7 +9,7 @@ from fairseq.dataclass.configs import DatasetConfig
 from omegaconf import II, MISSING
 
 from fairseq_distill import defaults
-from fairseq_distill.data.curriculum import CURRICULA, PACINGS, Curriculum
+from fairseq_distill.data.curriculum import BY_UPDATE, CURRICULA, PACINGS, UNITS, Curriculum
 from fairseq_distill.data.mask_units import MASK_UNITS
 from fairseq_distill.errors import ConfigError
 
@@ -80,11 +80,36 @@ class SentenceDistillationConfig(FairseqDataclass):
         default=defaults.CURRICULUM_INCREMENTS,
         metadata={"help": "number of parts; the data must be prepared with --increments of the same number"},
     )
-    curriculum_updates: int = field(
-        default=0, metadata={"help": "update from which on whole sentences are shown; 0: a quarter of --max-update"}
-    )
     curriculum_pacing: ChoiceEnum(PACINGS) = field(  # type: ignore[valid-type]
-        default="linear", metadata={"help": "how the parts grow: linear, root (short parts are left sooner) or step"}
+        default=defaults.CURRICULUM_PACING,
+        metadata={
+            "help": "when the parts grow: linear, root (short parts are left sooner) or step by the number of the update; plateau "
+            "when validation xsim no longer improves; epoch and mixed show every part of each pair in each epoch"
+        },
+    )
+    curriculum_updates: int = field(
+        default=0,
+        metadata={
+            "help": "update from which on whole sentences are shown; 0: a quarter of --max-update, for plateau a half, for epoch and mixed never"
+        },
+    )
+    curriculum_unit: ChoiceEnum(UNITS) = field(  # type: ignore[valid-type]
+        default="words",
+        metadata={"help": "what the student's side is cut at: words or pieces; the teacher's is cut at words"},
+    )
+    curriculum_min_words: int = field(
+        default=defaults.CURRICULUM_MIN_WORDS,
+        metadata={"help": "least words (or pieces) of the student's side in a part; a shorter part is not shown, >= 1"},
+    )
+    curriculum_full_share: float = field(
+        default=0.0, metadata={"help": "share of the sentences drawn that is shown whole from the start, in [0, 1)"}
+    )
+    curriculum_mlm: bool = field(
+        default=False, metadata={"help": "cut monolingual sentences to the same part; without it they are whole"}
+    )
+    curriculum_patience: int = field(
+        default=defaults.CURRICULUM_PATIENCE,
+        metadata={"help": "validations without improvement of xsim after which plateau goes on to the next part"},
     )
     xsim_margin: ChoiceEnum(("ratio", "distance", "absolute")) = field(  # type: ignore[valid-type]
         default=defaults.XSIM_MARGIN,
@@ -102,6 +127,10 @@ class SentenceDistillationConfig(FairseqDataclass):
     update_freq: List[int] = II("optimization.update_freq")
     save_dir: str = II("checkpoint.save_dir")
     restore_file: str = II("checkpoint.restore_file")
+    save_interval_updates: int = II("checkpoint.save_interval_updates")
+    disable_validation: bool = II("dataset.disable_validation")
+    validate_interval: int = II("dataset.validate_interval")
+    validate_interval_updates: int = II("dataset.validate_interval_updates")
 
 
 _CURRICULUM_NUMBERS = tuple(str(number) for number in range(len(CURRICULA)))
@@ -137,10 +166,43 @@ def curriculum_of(cfg: SentenceDistillationConfig) -> Curriculum:
         raise ConfigError(f"--curriculum {name!r} is none of {', '.join(CURRICULA)}.")
     if name == "none":
         return Curriculum()
-    updates = cfg.curriculum_updates or int(cfg.max_update or 0) // 4
-    if cfg.curriculum_increments < 2 or updates < 1:
+    pacing, updates = str(cfg.curriculum_pacing), int(cfg.curriculum_updates)
+    if not updates:
+        share = 4 if pacing in BY_UPDATE else 2 if pacing == "plateau" else 0
+        updates = int(cfg.max_update or 0) // share if share else 0
+    if cfg.curriculum_increments < 2 or (updates < 1 and pacing in BY_UPDATE):
         raise ConfigError(
             f"--curriculum progressive needs at least 2 increments and 1 update, not {cfg.curriculum_increments} and {updates}; "
             "give --curriculum-updates, or --max-update, of which it takes a quarter."
         )
-    return Curriculum(cfg.curriculum_increments, updates, str(cfg.curriculum_pacing))
+    if pacing == "plateau" and cfg.disable_validation:
+        raise ConfigError(
+            "--curriculum-pacing plateau goes by validation xsim, which --disable-validation switches off."
+        )
+    if cfg.curriculum_mlm and str(cfg.mask_unit) == "blocks":
+        raise ConfigError("--curriculum-mlm cuts sentences, but --mask-unit blocks joins them; give one of the two.")
+    return Curriculum(
+        cfg.curriculum_increments,
+        updates,
+        pacing,
+        str(cfg.curriculum_unit),
+        cfg.curriculum_min_words,
+        cfg.curriculum_full_share,
+        cfg.curriculum_mlm,
+        cfg.curriculum_patience,
+    )
+
+
+def is_scheduled_validation(cfg: SentenceDistillationConfig, update: int, end_of_epoch: bool, epoch: int) -> bool:
+    """Whether a validation after ``update`` follows from the intervals, not from a run that was told to stop there.
+
+    A run that is stopped validates once more, one that goes through does not; what decides by validations must not differ.
+    The rule is that of fairseq's ``validate_and_save``.
+    """
+
+    def due(interval: int) -> bool:
+        return interval > 0 and update % interval == 0
+
+    if end_of_epoch:
+        return epoch % max(cfg.validate_interval, 1) == 0 or due(cfg.validate_interval_updates)
+    return due(cfg.save_interval_updates) or due(cfg.validate_interval_updates)

@@ -12,7 +12,7 @@ from fairseq.tasks import FairseqTask, register_task
 
 from fairseq_distill import defaults
 from fairseq_distill.data.corpora import Collection, open_part
-from fairseq_distill.data.fairseq_datasets import PlannedEpoch, TrainingData, ValidationSets
+from fairseq_distill.data.fairseq_datasets import PlannedBatches, TrainingData, ValidationSets
 from fairseq_distill.data.online_teacher import OnlineTeacher
 from fairseq_distill.data.planning import EpochPlanner, sentences_to_fit
 from fairseq_distill.embedding.registry import open_encoder
@@ -22,7 +22,7 @@ from fairseq_distill.formats.manifest import Manifest, Teacher, read_manifest
 from fairseq_distill.formats.student_state import student_state
 from fairseq_distill.modules.lexical import fit_lexical_table
 from fairseq_distill.tasks.masked_text import mask_policy_of, mask_text_of, masked_apart
-from fairseq_distill.tasks.options import SentenceDistillationConfig, curriculum_of
+from fairseq_distill.tasks.options import SentenceDistillationConfig, curriculum_of, is_scheduled_validation
 from fairseq_distill.tasks.validation import line_labels, reduce_validation, validate, validation_log
 
 logger = logging.getLogger(__name__)
@@ -40,8 +40,9 @@ class SentenceDistillationTask(FairseqTask):
         paired = [corpus.lang for corpus in manifest.corpora if corpus.kind != "mask"]
         self.languages = sorted(set(paired))
         self.curriculum = curriculum_of(cfg)
-        self._planner: Optional[EpochPlanner] = None
+        self._batches: Optional[PlannedBatches] = None  # of the epoch in training
         self._first_batch: Dict[str, Any] = {}
+        self._observed = 0  # the update of the last validation that the curriculum has seen
 
     @classmethod
     def setup_task(cls, cfg: SentenceDistillationConfig, **kwargs: Any) -> "SentenceDistillationTask":
@@ -86,7 +87,9 @@ class SentenceDistillationTask(FairseqTask):
             increments = 1
         parts = [open_part(self.directory, corpus, self.teacher.dim, increments) for corpus in corpora]
         paired = [part for part in parts if part.corpus.kind != "mask"]
-        distil = Collection(paired, self.cfg.max_length_pieces, self._word_starts())
+        distil = Collection(
+            paired, self.cfg.max_length_pieces, self._word_starts(), by_pieces=self.curriculum.unit == "pieces"
+        )
         if split == "train":
             mask = mask_text_of(self.cfg, parts, distil.word_start, self.directory)
             self.datasets[split] = TrainingData(
@@ -128,41 +131,48 @@ class SentenceDistillationTask(FairseqTask):
                            seed: int = 1, num_shards: int = 1, shard_id: int = 0, num_workers: int = 0, epoch: int = 1,
                            data_buffer_size: int = 0, skip_remainder_batch: bool = False, **kwargs: Any) -> iterators.EpochBatchIterator:  # fmt: skip
         """Batches of an epoch: planned for training, one a valid set for validation. fairseq's signature; the rest is ignored."""
-        items: FairseqDataset = dataset
-        if isinstance(dataset, TrainingData):
-            if not max_tokens:
-                raise ConfigError("--max-tokens (pieces in a batch) must be given.")
-            if self._planner is None:
-                self._planner = EpochPlanner(
-                    dataset.distil,
-                    dataset.mask,
-                    self.curriculum,
-                    self.cfg.sampling_temperature,
-                    self.cfg.mask_share,
-                    self.cfg.seed,
-                    num_shards,
-                    self.cfg.update_freq,
-                    max_tokens,
-                    max_sentences or 1 << 30,
-                    self.cfg.tlm_share,
-                    self.cfg.self_share,
-                )
-            plan = self._planner.plan(epoch)
-            items = PlannedEpoch(dataset, plan, self.curriculum.increments, (self.cfg.seed, epoch))
-            self._first_batch = items[0]
-        return iterators.EpochBatchIterator(
-            dataset=items,
-            collate_fn=items.collater,
-            batch_sampler=[[number] for number in range(len(items))],
+        options = dict(
             seed=seed,
             num_shards=num_shards,
             shard_id=shard_id,
             num_workers=num_workers,
-            epoch=epoch,
             # Not ahead in a thread with a teacher in it: its own threads would outlive the interpreter.
             buffer_size=0 if self.cfg.online_teacher else data_buffer_size,
-            disable_shuffling=True,  # the plan's order is the order
             skip_remainder_batch=skip_remainder_batch,
+        )
+        if not isinstance(dataset, TrainingData):
+            items = [[number] for number in range(len(dataset))]
+            return iterators.EpochBatchIterator(
+                dataset, dataset.collater, items, epoch=epoch, disable_shuffling=True, **options
+            )
+        if not max_tokens:
+            raise ConfigError("--max-tokens (pieces in a batch) must be given.")
+        planner = (
+            self._batches.planner
+            if self._batches
+            else self._new_planner(dataset, num_shards, max_tokens, max_sentences)
+        )
+        self._batches = PlannedBatches(dataset, planner, epoch, **options)
+        self._first_batch = self._batches.first_batch
+        return self._batches
+
+    def _new_planner(
+        self, data: TrainingData, processes: int, max_tokens: int, max_sentences: Optional[int]
+    ) -> EpochPlanner:
+        return EpochPlanner(
+            data.distil,
+            data.mask,
+            self.curriculum,
+            self.cfg.sampling_temperature,
+            self.cfg.mask_share,
+            self.cfg.seed,
+            processes,
+            self.cfg.update_freq,
+            max_tokens,
+            max_sentences or 1 << 30,
+            self.cfg.tlm_share,
+            self.cfg.self_share,
+            free_updates=not self.cfg.curriculum_updates,
         )
 
     # --- training and validation
@@ -215,6 +225,16 @@ class SentenceDistillationTask(FairseqTask):
         super().reduce_metrics(logging_outputs, criterion)
         reduce_validation(logging_outputs, str(self.cfg.xsim_margin))
 
+    def post_validate(self, model: Any, stats: Dict[str, Any], agg: Any) -> None:
+        """fairseq's hook after a validation, on every process alike: the curriculum takes note of xsim."""
+        batches = self._batches
+        if batches is None or self.curriculum.pacing != "plateau":
+            return
+        update, end = int(stats["num_updates"]), batches.end_of_epoch()
+        if update > self._observed and is_scheduled_validation(self.cfg, update, end, batches.epoch):
+            self._observed = update  # once, however many valid subsets there are
+            batches.observe(float(stats["xsim"]))
+
     # --- what travels in the checkpoint
 
     def state_dict(self) -> Dict[str, Any]:
@@ -223,7 +243,7 @@ class SentenceDistillationTask(FairseqTask):
         return {"student": student_state(spm, self.dictionary.symbols, self.manifest, self.cfg.max_length_pieces)}
 
     def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
-        """Nothing to restore: the state of training is a function of the update number."""
+        """Nothing to restore: what steers training is a function of the update number, or in the state of the iterator."""
 
 
 def _beside(sample: Dict[str, Any], model: Any) -> Dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Sequence
 import numpy as np
 
 from fairseq_distill import defaults
-from fairseq_distill.data.curriculum import cut_words, part_files
+from fairseq_distill.data.parts import cut_words, part_files
 from fairseq_distill.encoder import SentenceEncoder
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.atomic import PathLike, sha256_file

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fairseq_distill import defaults
-from fairseq_distill.data.curriculum import cut_words
+from fairseq_distill.data.parts import cut_words
 from fairseq_distill.formats.binarised import open_binarised
 from fairseq_distill.formats.dictionary import read_dictionary
 from fairseq_distill.formats.embeddings import open_embeddings

@@ -9,7 +9,8 @@ import torch
 from tiny_data import DIM, REPO, run, train
 
 CURRICULUM = ["--curriculum", "progressive", "--curriculum-increments", "3", "--curriculum-updates", "9"]
-LOSSES = ("loss", "distil_loss", "mlm_loss", "increment", "distil_loss_aaa", "distil_loss_bbb", "gnorm")
+CURRICULUM += ["--curriculum-min-words", "1"]
+LOSSES = ("loss", "distil_loss", "mlm_loss", "increment", "stage", "distil_loss_aaa", "distil_loss_bbb", "gnorm")
 
 
 def weights(path):

@@ -31,9 +31,30 @@ def next_change(update: int, increments: int, updates: int, pacing: str) -> Opti
 
 
 def cut_words(sentence: str, part: int, parts: int) -> str:
-    """The first ceil(part / parts * words) words."""
+    """The first ceil(part / parts * words) words; the line as it is where that is all of them."""
     words = sentence.split()
-    return " ".join(words[: math.ceil(Fraction(part * len(words), parts))])
+    keep = math.ceil(Fraction(part * len(words), parts))
+    return sentence if keep == len(words) else " ".join(words[:keep])
+
+
+def plateau_part(update: int, increments: int, updates: int, changes: Sequence[int]) -> int:
+    """The part of an update: the first one, one more for each stage that has begun, the whole from ``updates`` on."""
+    shown = 1
+    for change in changes:
+        if change <= update:
+            shown += 1
+    if updates > 0 and update >= updates:
+        shown = increments
+    return min(shown, increments)
+
+
+def least_part(units: int, parts: int, min_units: int) -> int:
+    """The first part that is long enough, by trying each; the whole of a short sentence."""
+    if units > min_units:
+        for part in range(1, parts):
+            if math.ceil(Fraction(part * units, parts)) >= min_units:
+                return part
+    return parts
 
 
 def partial_length(begins_word: Sequence[bool], part: int, parts: int, unspaced: bool = False) -> int:

@@ -6,30 +6,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from fairseq_distill.data.batching import Grouping, cut_by_length, plan_epoch, split_evenly
+from fairseq_distill.data.batching import Grouping, MaskedText, Visits, cut_by_length, plan_epoch, split_evenly
 from fairseq_distill.data.curriculum import Curriculum
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=200).map(lambda values: np.array(values, dtype=np.int64))
 
 
+def cut(lengths, n):
+    return lambda indices, part: -(-lengths[indices] * part // n)
+
+
 def plan(
-    lengths, group=1, curriculum=Curriculum(), max_tokens=100, seed=1, first_update=0, mask_lengths=None, mask_share=0.0
-):
+    lengths, group=1, curriculum=Curriculum(), max_tokens=100, seed=1, first_update=0, mask_lengths=None, mask_share=0.0,
+    least=None, lots=1, staged_mask=False,
+):  # fmt: skip
     n = curriculum.increments
-    mask_lengths = np.empty(0, np.int64) if mask_lengths is None else mask_lengths
     rng = np.random.default_rng(seed)
+    masked = None
+    if mask_lengths is not None:
+
+        def draw(pieces, stage):
+            drawn = rng.integers(0, len(mask_lengths), max(1, int(pieces / mask_lengths.mean())))
+            return Visits(drawn, np.full(len(drawn), stage if staged_mask else n, dtype=np.int16))
+
+        masked = MaskedText(mask_share, draw, cut(mask_lengths, n))
+    order = rng.permutation(len(lengths))
+    least = np.ones(len(lengths), dtype=np.int16) if least is None else least
     return plan_epoch(
-        rng.permutation(len(lengths)),
-        lambda part: -(-lengths * part // n),
-        lambda update: (curriculum.increment(update), curriculum.next_change(update)),
+        [Visits(lot, least[lot]) for lot in np.array_split(order, lots)],
+        cut(lengths, n),
+        lambda update: (curriculum.stage(update), curriculum.next_change(update)),
         first_update,
         group,
         max_tokens,
         1 << 30,
         rng,
-        lambda pieces: rng.integers(0, len(mask_lengths), max(1, int(pieces / mask_lengths.mean()))),
-        mask_lengths,
-        mask_share,
+        masked,
     )
 
 
@@ -68,12 +80,43 @@ def test_a_plan_draws_each_sentence_once(lengths, group, first_update):
     assert_array_equal(np.sort(made.distil.indices), np.arange(len(lengths)))
 
 
-@given(LENGTHS, st.integers(1, 3), st.integers(0, 25))
-def test_every_batch_shows_the_part_of_its_own_update(lengths, group, first_update):
+@given(LENGTHS, st.integers(1, 3), st.integers(0, 25), st.integers(1, 3))
+def test_every_batch_shows_the_part_of_its_own_update_or_the_least_of_its_sentences(lengths, group, first_update, lots):
     curriculum = Curriculum(4, 20, "root")
-    made = plan(lengths, group, curriculum, max_tokens=60, first_update=first_update)
+    least = np.random.default_rng(len(lengths)).integers(1, 5, len(lengths)).astype(np.int16)
+    made = plan(lengths, group, curriculum, max_tokens=60, first_update=first_update, least=least, lots=lots)
+    assert_array_equal(np.sort(made.distil.indices), np.arange(len(lengths)))
+    starts = made.distil.starts
     for batch in range(len(made)):
-        assert made.increment[batch] == curriculum.increment(first_update + batch // group)
+        stage = curriculum.stage(first_update + batch // group)
+        part = made.distil_part[starts[batch] : starts[batch + 1]]
+        assert made.stage[batch] == stage
+        assert_array_equal(part, np.maximum(stage, least[made.distil[batch]]))
+        shown = cut(lengths, 4)(made.distil[batch], part)
+        assert len(shown) == 1 or len(shown) * shown.max() <= 60
+
+
+def test_one_lot_is_done_before_the_next_begins():
+    lengths, n = np.random.default_rng(5).integers(1, 50, 300), 300
+    made = plan(lengths, lots=3)
+    expected = np.array_split(np.random.default_rng(1).permutation(n), 3)
+    for lot, first in zip(expected, (0, 100, 200)):
+        assert_array_equal(np.sort(made.distil.indices[first : first + 100]), np.sort(lot))
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_masked_text_is_cut_with_the_pairs_or_stays_whole(staged):
+    rng = np.random.default_rng(2)
+    lengths, mask_lengths = rng.integers(4, 60, 900), rng.integers(4, 60, 700)
+    curriculum = Curriculum(3, 12)
+    made = plan(lengths, 1, curriculum, 400, mask_lengths=mask_lengths, mask_share=0.25, staged_mask=staged)
+    assert set(made.stage.tolist()) == {1, 2, 3}
+    stage = np.repeat(made.stage, made.mask.sizes())
+    assert_array_equal(made.mask_part, stage if staged else 3)
+    masked = cut(mask_lengths, 3)(made.mask.indices, made.mask_part).sum()
+    distilled = cut(lengths, 3)(made.distil.indices, made.distil_part).sum()
+    if staged:  # the share holds whatever is shown
+        assert abs(masked / (masked + distilled) - 0.25) < 0.12
 
 
 def test_a_plan_is_a_function_of_its_seed():

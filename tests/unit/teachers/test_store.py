@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_distill.data.curriculum import cut_words
+from fairseq_distill.data.parts import cut_words
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.embeddings import open_embeddings, read_info
 from fairseq_distill.teachers.store import find_distinct, teach
