@@ -204,9 +204,7 @@ class MaskText:
         """bool [B, width], where each piece counts as a word."""
         return self._by_section(indices, width, "unspaced", bool)
 
-    def _by_section(
-        self, indices: np.ndarray, width: int, method: str, dtype: type, *by_row: np.ndarray
-    ) -> np.ndarray:
+    def _by_section(self, indices: np.ndarray, width: int, method: str, dtype: type, *by_row: np.ndarray) -> np.ndarray:
         rows: np.ndarray = np.empty((len(indices), width), dtype=dtype)
         paired = indices >= self.n_mono
         if not paired.all():
