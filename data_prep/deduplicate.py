@@ -12,7 +12,7 @@ from argparse import Namespace
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 from chunks import CHUNK_LINES, Progress, available_workers, in_chunks, ordered_map
@@ -202,6 +202,19 @@ def kept_sources(plan: Plan, stamps: Stamps) -> List[Source]:
     """
     left = {count["corpus"] for count in stamps.result(STEP) if count["n_out"]}
     return [source for source in plan.sources if source.split == "valid" or source.name in left]
+
+
+def student_sides(plan: Plan, stamps: Stamps) -> Dict[str, List[Tuple[Source, str]]]:
+    """Each language that the student reads, with the corpora that hold its text and its code there.
+
+    The teacher's language is one of them, and comes last, when it is to be read for TLM or ``self``.
+    """
+    sides: Dict[str, List[Tuple[Source, str]]] = {lang: [] for lang in plan.languages}
+    for source in kept_sources(plan, stamps):
+        if source.split == "train":
+            for lang in plan.student_langs(source):
+                sides.setdefault(lang if lang in plan.languages else plan.teacher_lang, []).append((source, lang))
+    return sides
 
 
 def main(args: Namespace) -> None:

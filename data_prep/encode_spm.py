@@ -18,28 +18,42 @@ from train_spm import DICTIONARY, MODEL
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import run_command
 from fairseq_distill.formats.atomic import atomic_path
-from fairseq_distill.formats.dictionary import SPECIALS, UNK, read_dictionary
+from fairseq_distill.formats.dictionary import SPECIALS, UNK, Dictionary, read_dictionary
 from fairseq_distill.formats.lines import count_lines, iter_lines
 from fairseq_distill.text import NORMALISER, StudentTokenizer
 
 logger = logging.getLogger(__name__)
 
 
+def unknown_word(dictionary: Dictionary) -> str:
+    """What fairseq reads as row 3: ``<unk>``, or a word that is not in the dictionary when ``<unk>`` has a second row.
+
+    Of a repeated symbol fairseq takes the last row, for the specials too: in a LASER dictionary ``<unk>`` would become 4.
+    """
+    word = SPECIALS[UNK]
+    while word in dictionary.symbols[len(SPECIALS) :]:
+        word += "_"
+    return word
+
+
 @functools.lru_cache(maxsize=1)
 def _load(model: str, dictionary: str) -> Tuple[StudentTokenizer, np.ndarray]:
     known = read_dictionary(dictionary)
-    return StudentTokenizer(Path(model).read_bytes(), known), np.array(known.symbols, dtype=object)
+    words = np.array(known.symbols, dtype=object)
+    words[UNK] = unknown_word(known)
+    return StudentTokenizer(Path(model).read_bytes(), known), words
 
 
-def encode_lines(lines: List[str], model: str, dictionary: str) -> Tuple[bytes, int]:
-    """Pieces of each line, spaces between, as bytes of a file; and the number of pieces.
+def encode_lines(lines: List[str], model: str, dictionary: str) -> Tuple[bytes, int, int]:
+    """Pieces of each line, spaces between, as bytes of a file; the number of pieces, and of unknown ones.
 
-    What the model does not know is written as ``<unk>``, never as it stands: SentencePiece hands out a run of unknown
+    What the model does not know is written as ``<unk>`` (see :func:`unknown_word`), never as it stands: SentencePiece hands out a run of unknown
     letters as one piece, and a text may hold ``</s>`` in letters that are unknown to it.
     """
     tokenizer, symbols = _load(model, dictionary)
     rows = [row[:-1] for row in tokenizer.encode(lines, defaults.MAX_LENGTH_PIECES)]  # fairseq appends the EOS
-    return "".join(" ".join(symbols[row]) + "\n" for row in rows).encode("utf-8"), sum(map(len, rows))
+    unknown = sum(int((row == UNK).sum()) for row in rows)
+    return "".join(" ".join(symbols[row]) + "\n" for row in rows).encode("utf-8"), sum(map(len, rows)), unknown
 
 
 def encode_corpus(source: Source, lang: str, data: Path, workers: int) -> Dict[str, Any]:
@@ -51,10 +65,10 @@ def encode_corpus(source: Source, lang: str, data: Path, workers: int) -> Dict[s
     progress = Progress(label, count_lines(text))
     n_pieces = n_unknown = 0
     with atomic_path(data / "pieces" / name) as temporary, open(temporary, "wb") as stream:
-        for block, pieces in ordered_map(work, in_chunks(iter_lines(text)), workers):
+        for block, pieces, unknown in ordered_map(work, in_chunks(iter_lines(text)), workers):
             stream.write(block)
             n_pieces += pieces
-            n_unknown += block.count(SPECIALS[UNK].encode())
+            n_unknown += unknown
             progress.add(block.count(b"\n"))
     logger.info(
         f"{label} | {progress.done:,} lines, {n_pieces:,} pieces, "

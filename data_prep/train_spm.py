@@ -1,72 +1,39 @@
 """Stage 2: the student's SentencePiece model, ``spm.vocab`` and fairseq's ``dict.txt``, from all its languages' text.
 
 Languages are up-sampled by temperature, so that a small one gets pieces of its own. The text is normalised exactly as
-it is when embedded. ``dict.txt`` holds the pieces in the model's order without its three specials: id = SPM id + 1.
+it is when embedded. With --spm-size auto the size is chosen first, by comparing candidates (vocabulary_advice.py); with
+--spm-model nothing is trained and that model is taken. How the vocabulary cuts each language is in ``vocabulary.json``.
 """
 
 import functools
-import io
 import logging
-import re
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
-import numpy as np
 import sentencepiece
 from chunks import Progress, available_workers, in_chunks, ordered_map
 from clean import data_parser, join_lines
 from deduplicate import STEP as DEDUPLICATE
-from deduplicate import kept_sources
-from plan import Plan, Source, read_plan
+from deduplicate import kept_sources, student_sides
+from plan import Plan, read_plan
+from spm_training import DICTIONARY, MODEL, VOCABULARY, draw, train, training_lines, wanted_lines
 from stamps import HERE, PACKAGE, Stamps, Step
+from vocabulary_statistics import load_spm
+from vocabulary_steps import advice_step, advised_size, measure_step, measure_student, write_advice
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import run_command
-from fairseq_distill.data.sampling import temperature_weights
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.atomic import atomic_path, disk_error, write_text
-from fairseq_distill.formats.dictionary import MASK, SPECIALS, write_dictionary
+from fairseq_distill.formats.dictionary import MASK, Dictionary, laser_dictionary, read_dictionary
 from fairseq_distill.formats.lines import iter_lines
-from fairseq_distill.text import NORMALISER, normalise
+from fairseq_distill.text import NORMALISER, StudentTokenizer
 
 logger = logging.getLogger(__name__)
 
 STEP = "train_spm"
-MODEL, VOCABULARY, DICTIONARY = "spm.model", "spm.vocab", "dict.txt"
-N_SPECIAL = 3  # <unk> <s> </s>, the first ids of a SentencePiece model
-# Sums over threads are added in the threads' order: another number of threads could give other pieces, so it is fixed.
-_THREADS = 16
-_RESERVED = re.compile("|".join(re.escape(symbol) for symbol in (*SPECIALS, MASK)))
-
-
-def wanted_lines(sizes: Sequence[int], temperature: float, most: int) -> np.ndarray:
-    """How many lines of each language to draw: shares by temperature, as many in all as there are, at most ``most``.
-
-    Args:
-        sizes: lines of each language.
-        temperature: see :func:`~fairseq_distill.data.sampling.temperature_weights`.
-        most: bound on the total.
-
-    Returns:
-        int64 [languages], at least 1 where there is a line.
-    """
-    total = min(sum(sizes), most)
-    wanted = np.rint(temperature_weights(sizes, temperature) * total).astype(np.int64)
-    return np.where(np.asarray(sizes) > 0, np.maximum(wanted, 1), 0)
-
-
-def draw(lines: Iterator[str], size: int, wanted: int) -> Iterator[str]:
-    """``wanted`` of ``size`` lines, evenly spread: each floor(wanted / size) times, some once more."""
-    for position, line in enumerate(lines):
-        for _ in range((position + 1) * wanted // size - position * wanted // size):
-            yield line
-
-
-def _normalised(lines: List[str]) -> List[str]:
-    # A symbol that fairseq's dictionary reserves must not become a piece: a space inside keeps it from being one.
-    return [_RESERVED.sub(lambda match: " ".join(match[0]), normalise(line)) for line in lines]
 
 
 def training_text(plan: Plan, data: Path, stamps: Stamps) -> Tuple[Dict[str, int], Iterator[str]]:
@@ -74,7 +41,7 @@ def training_text(plan: Plan, data: Path, stamps: Stamps) -> Tuple[Dict[str, int
     n_out = {count["corpus"]: count["n_out"] for count in stamps.result(DEDUPLICATE)}
     sides = student_sides(plan, stamps)
     sizes = [sum(n_out[source.name] for source, _ in of_language) for of_language in sides.values()]
-    wanted = wanted_lines(sizes, defaults.SAMPLING_TEMPERATURE, defaults.SPM_MAX_SENTENCES)
+    wanted = wanted_lines(sizes, plan.spm_temperature, defaults.SPM_MAX_SENTENCES)
 
     def lines() -> Iterator[str]:
         for of_language, size, number in zip(sides.values(), sizes, wanted):
@@ -84,119 +51,111 @@ def training_text(plan: Plan, data: Path, stamps: Stamps) -> Tuple[Dict[str, int
     return dict(zip(sides, wanted.tolist())), lines()
 
 
-def student_sides(plan: Plan, stamps: Stamps) -> Dict[str, List[Tuple[Source, str]]]:
-    """Each language that the student reads, with the corpora that hold its text and its code there.
-
-    The teacher's language is one of them, and comes last, when it is to be read for TLM or ``self``.
-    """
-    sides: Dict[str, List[Tuple[Source, str]]] = {lang: [] for lang in plan.languages}
-    for source in kept_sources(plan, stamps):
-        if source.split == "train":
-            for lang in plan.student_langs(source):
-                sides.setdefault(lang if lang in plan.languages else plan.teacher_lang, []).append((source, lang))
-    return sides
-
-
-def train(text: Path, size: int, n_lines: int) -> Tuple[bytes, int]:
-    """A unigram model of at most ``size`` pieces; its bytes, and how many pieces it has.
-
-    A text that does not hold so many pieces gives as many as SentencePiece says it does.
+def write_vocabulary(model: bytes, data: Path, dictionary: Dictionary) -> None:
+    """Write ``spm.model``, ``spm.vocab`` and ``dict.txt``.
 
     Raises:
-        ConfigError: ``size`` is too small for the letters of the text.
+        ConfigError: the dictionary has a ``<mask>`` of its own.
+        DataError: it lacks most of the model's pieces.
     """
-    try:
-        return _train(text, size, n_lines), size
-    except RuntimeError as error:
-        message = str(error)
-    if too_many := re.search(r"too high \(\d+\)\. Please set it to a value <= (\d+)", message):
-        largest = int(too_many[1])
+    spm = load_spm(model)
+    if MASK in dictionary.index:
+        raise ConfigError(f"The vocabulary holds {MASK}, which the student adds by itself; take one without it.")
+    tokenizer = StudentTokenizer(model, dictionary)
+    if missing := tokenizer.missing:
         logger.warning(
-            f"the text allows {largest:,} pieces, not {size:,}: the vocabulary gets {largest:,} (--spm-size)"
+            f"the dictionary lacks {len(missing):,} of {spm.get_piece_size():,} pieces, which become <unk>: "
+            f"{' '.join(missing[:10])}"
         )
-        return _train(text, largest, n_lines), largest
-    if too_few := re.search(r"smaller than required_chars\. (\d+) vs (\d+)", message):
-        raise ConfigError(
-            f"--spm-size {size:,} is too small for a text with so many different letters; give at least "
-            f"{int(too_few[2]):,}, better some thousands."
-        )
-    raise ConfigError(f"SentencePiece could not learn a vocabulary of {size:,} pieces: {message}")
-
-
-def _train(text: Path, size: int, n_lines: int) -> bytes:
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter_lines(text),  # not input=: that takes a comma in a path for the end of it
-        model_writer=model,
-        model_type="unigram",
-        vocab_size=size,
-        character_coverage=defaults.SPM_CHARACTER_COVERAGE,
-        num_threads=_THREADS,
-        max_sentence_length=16 * defaults.MAX_CHARACTERS,  # bytes; longer lines would be left out without a word
-        train_extremely_large_corpus=n_lines > 10_000_000,
-        minloglevel=2,
-    )
-    return model.getvalue()
-
-
-def write_vocabulary(model: bytes, data: Path) -> None:
-    """Write ``spm.model``, ``spm.vocab`` and ``dict.txt``."""
-    spm = sentencepiece.SentencePieceProcessor(model_proto=model)
-    pieces = [spm.id_to_piece(i) for i in range(spm.get_piece_size())]
-    assert all(spm.is_unknown(i) or spm.is_control(i) for i in range(N_SPECIAL)), pieces[:N_SPECIAL]
-    assert not set(pieces[N_SPECIAL:]) & {*SPECIALS, MASK}, "a piece has the name of a special symbol"
     with atomic_path(data / MODEL) as temporary:
         temporary.write_bytes(model)
-    scored = (f"{piece}\t{spm.get_score(i):g}\n" for i, piece in enumerate(pieces))
+    scored = (f"{spm.id_to_piece(i)}\t{spm.get_score(i):g}\n" for i in range(spm.get_piece_size()))
     write_text(data / VOCABULARY, "".join(scored))
-    write_dictionary(data / DICTIONARY, pieces[N_SPECIAL:])
+    write_text(data / DICTIONARY, dictionary.text)
 
 
-def train_spm(plan: Plan, data: Path, workers: int) -> Dict[str, Any]:
-    """Train on the drawn text; lines drawn of each language, pieces asked for and got."""
+def dictionary_of(model: bytes, style: str) -> Dictionary:
+    """fairseq's dictionary of a model: ids are the model's + 1 (``spm+1``), or + 4 as LASER2's are (``spm+4``)."""
+    spm = load_spm(model)
+    return laser_dictionary([spm.id_to_piece(i) for i in range(spm.get_piece_size())], style)
+
+
+def take_spm(plan: Plan, data: Path) -> Dict[str, Any]:
+    """The vocabulary that --spm-model names, with the dictionary of its ``.cvocab`` if there is one."""
+    assert plan.spm_model is not None
+    model = Path(plan.spm_model).read_bytes()
+    dictionary = read_dictionary(plan.cvocab) if plan.cvocab else dictionary_of(model, plan.spm_ids)
+    write_vocabulary(model, data, dictionary)
+    size = load_spm(model).get_piece_size()
+    whence = f"ids of {plan.cvocab}" if plan.cvocab else f"ids {plan.spm_ids}"
+    logger.info(f"train_spm | {plan.spm_model} | {size:,} pieces | {whence}, {len(dictionary):,} rows")
+    return {"lines": {}, "wanted": size, "pieces": size}
+
+
+def train_spm(plan: Plan, data: Path, workers: int, size: Optional[int] = None) -> Dict[str, Any]:
+    """Train on the drawn text; lines drawn of each language, pieces asked for and got.
+
+    Args:
+        size: pieces; those of the plan when not given.
+    """
+    wanted = size or plan.spm_size
     drawn, lines = training_text(plan, data, Stamps(data))
     n_lines = sum(drawn.values())
-    shares = ", ".join(f"{lang} {n:,}" for lang, n in drawn.items())
-    logger.info(f"train_spm | {n_lines:,} lines drawn: {shares} | {plan.spm_size:,} pieces wanted")
+    shares = ", ".join(f"{lang} {n:,} ({100 * n / n_lines:.1f}%)" for lang, n in drawn.items())
+    logger.info(f"train_spm | {n_lines:,} lines drawn: {shares} | {wanted:,} pieces wanted")
     progress = Progress("train_spm | normalise", n_lines)
     text = data / "spm.txt.tmp"
     try:
         with open(text, "wb") as stream:
-            for chunk in ordered_map(_normalised, in_chunks(lines), workers):
+            for chunk in ordered_map(training_lines, in_chunks(lines), workers):
                 stream.write(join_lines(chunk))
                 progress.add(len(chunk))
-        model, size = train(text, plan.spm_size, n_lines)
+        model, got = train(text, wanted, n_lines)
     except OSError as error:
         raise disk_error(error, text) from error
     finally:
         text.unlink(missing_ok=True)
-    write_vocabulary(model, data)
-    logger.info(f"train_spm | {size:,} pieces | {progress.seconds:.1f} s")
-    return {"lines": drawn, "wanted": plan.spm_size, "pieces": size}
+    if got < wanted:
+        logger.warning(f"the text allows {got:,} pieces, not {wanted:,}: the vocabulary gets {got:,} (--spm-size)")
+    write_vocabulary(model, data, dictionary_of(model, plan.spm_ids))
+    logger.info(f"train_spm | {got:,} pieces | {progress.seconds:.1f} s")
+    return {"lines": drawn, "wanted": wanted, "pieces": got}
 
 
-def train_step(plan: Plan, data: Path, stamps: Stamps) -> Step:
-    """The step; it depends on all training text that the student reads."""
+def train_step(plan: Plan, data: Path, stamps: Stamps, size: int) -> Step:
+    """The step; it depends on all training text that the student reads, or on the model that the user gave."""
+    outputs = [data / MODEL, data / VOCABULARY, data / DICTIONARY]
+    code = [HERE / "train_spm.py", PACKAGE / "text.py", PACKAGE / "formats/dictionary.py"]
+    if plan.spm_model:
+        given = [Path(plan.spm_model), *([Path(plan.cvocab)] if plan.cvocab else [])]
+        return Step(STEP, given, outputs, {"ids": plan.spm_ids, "cvocab": bool(plan.cvocab)}, code)
     train = [source for source in kept_sources(plan, stamps) if source.split == "train"]
     sides = [(source.name, lang) for source in train for lang in plan.student_langs(source)]
     inputs = [data / "clean" / f"{name}.{lang}" for name, lang in sides]
     options = {
         "languages": [lang for _, lang in sides],
-        "size": plan.spm_size,
+        "size": size,
+        "ids": plan.spm_ids,
         "normaliser": NORMALISER,
         "sentencepiece": sentencepiece.__version__,
-        "limits": [defaults.SAMPLING_TEMPERATURE, defaults.SPM_MAX_SENTENCES, defaults.SPM_CHARACTER_COVERAGE],
+        "limits": [plan.spm_temperature, defaults.SPM_MAX_SENTENCES, defaults.SPM_CHARACTER_COVERAGE],
     }
-    code = [HERE / "train_spm.py", PACKAGE / "text.py", PACKAGE / "formats/dictionary.py"]
-    return Step(STEP, inputs, [data / MODEL, data / VOCABULARY, data / DICTIONARY], options, code)
+    return Step(STEP, inputs, outputs, options, [*code, HERE / "spm_training.py"])
 
 
 def main(args: Namespace) -> None:
-    """Train the vocabulary of DATA/plan.json, unless it is there."""
+    """Train the vocabulary of DATA/plan.json, unless it is there; choose its size before, measure it after."""
     data, plan = Path(args.data), read_plan(args.data)
     stamps = Stamps(data)
-    step = train_step(plan, data, stamps)
-    stamps.run(step, functools.partial(train_spm, plan, data, available_workers(args.workers)))
+    size = plan.spm_size
+    if plan.spm_size == 0 and not plan.spm_model:
+        stamps.run(advice_step(plan, data, stamps), functools.partial(write_advice, plan, data, stamps))
+        size = advised_size(data)
+    action = functools.partial(train_spm, plan, data, available_workers(args.workers), size)
+    stamps.run(
+        train_step(plan, data, stamps, size), functools.partial(take_spm, plan, data) if plan.spm_model else action
+    )
+    stamps.run(measure_step(plan, data, stamps), functools.partial(measure_student, plan, data, stamps))
     stamps.save()
 
 

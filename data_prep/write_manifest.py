@@ -26,6 +26,8 @@ from fairseq_distill.formats.binarised import open_binarised
 from fairseq_distill.formats.embeddings import open_embeddings, read_info
 from fairseq_distill.formats.lines import count_lines
 from fairseq_distill.formats.manifest import NAME, Corpus, Count, Manifest, Teacher, write_manifest
+from fairseq_distill.formats.vocabulary import NAME as VOCABULARY_REPORT
+from fairseq_distill.formats.vocabulary import read_vocabulary_report
 from fairseq_distill.text import NORMALISER
 
 logger = logging.getLogger(__name__)
@@ -129,6 +131,7 @@ def make_manifest(plan: Plan, data: Path, stamps: Stamps) -> Manifest:
         counts=counts_of(plan, stamps),
         checksums={name: stamps.checksum(data / name) for name in files},
         versions=versions,
+        vocabulary=read_vocabulary_report(data / VOCABULARY_REPORT),
     )
 
 

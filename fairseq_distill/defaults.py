@@ -5,15 +5,32 @@ from typing import Dict, NamedTuple
 # --- text and vocabulary
 SPM_SIZE = 8000  # the dedicated Ge'ez-script vocabulary of the NLLB paper (8k); a student covers few languages
 SPM_CHARACTER_COVERAGE = 0.9999  # rare letters of a low-resource script are worth a piece
-SAMPLING_TEMPERATURE = 2.0  # p^(1/T) over corpus sizes, T > 1 lifts the small ones; Arivazhagan et al. (2019) use up to 5
+SPM_TEMPERATURE = 2.0  # of the languages' shares in a joint vocabulary's training text; as SAMPLING_TEMPERATURE
+SPM_IDS = "spm+1"  # fairseq's own way; spm+4 is LASER2's, with three dead rows
+SAMPLING_TEMPERATURE = (
+    2.0  # p^(1/T) over corpus sizes, T > 1 lifts the small ones; Arivazhagan et al. (2019) use up to 5
+)
 MAX_LENGTH_PIECES = 256  # longer sentences are cut, in training and in embedding alike
+
+# --- advice on vocabularies: the rule of data_prep/vocabulary_advice.py, measured in docs/vocabulary.md
+ADVICE_SIZES = (1000, 2000, 4000, 8000, 16000, 32000)
+ADVICE_SENTENCES = 100_000  # training lines of a candidate: more change its pieces a word little
+ADVICE_HELDOUT = 2000  # held-out sentences of a language
+ADVICE_LEAST_HELDOUT = 50  # below, a validation set says too little, and training lines are kept back instead
+RARE_PIECE = 10  # occurrences in the training text below which a piece's row stays badly trained
+ADVICE_RARE_SHARE = 0.05  # of held-out pieces that may be so rare
+ADVICE_GAIN = 0.03  # by which twice the pieces must shorten held-out text
+ADVICE_DEDICATED = 0.1  # more pieces in the joint vocabulary than in one of its own, from which a language leaves it
+ADVICE_UNKNOWN = 0.001  # more of its characters unknown there
 
 # --- cleaning (bitext)
 MAX_CHARACTERS = 1000
 MAX_LENGTH_RATIO = 5.0  # characters of the longer side over the shorter one
 RATIO_FREE_CHARACTERS = 20  # sides shorter than this are not judged by their ratio
 MIN_SCRIPT_SHARE = 0.5  # share of letters in the language's script
-MIN_LETTER_SHARE = 0.4  # share of letters among what is no white space; keeps dates and figures in a sentence, drops tables
+MIN_LETTER_SHARE = (
+    0.4  # share of letters among what is no white space; keeps dates and figures in a sentence, drops tables
+)
 SPM_MAX_SENTENCES = 4_000_000  # drawn for SentencePiece training; more text changes a vocabulary of this size little
 
 # --- mining and xsim
@@ -41,10 +58,13 @@ AUTOCAST = "auto"  # bfloat16 on a CPU that multiplies it in hardware, see modul
 
 
 # --- embedding text with a teacher or a student
-EMBED_MAX_TOKENS = 8192  # padded tokens of a batch; measured with benchmarks/teacher.py: larger is not faster on 2 cores
+EMBED_MAX_TOKENS = (
+    8192  # padded tokens of a batch; measured with benchmarks/teacher.py: larger is not faster on 2 cores
+)
 EMBED_CHUNK = 8192  # sentences between two savings: what a kill can cost, and what is sorted by length at a time
 TEACHER_DTYPE = "float16"  # half the disk; cosine to float32 is above 0.999999, see docs/performance.md
 EMBED_DTYPE = "float32"  # as LASER writes
+
 
 # --- architectures: --arch NAME
 class StudentSize(NamedTuple):

@@ -67,6 +67,9 @@ class StudentTokenizer:
         spm: the serialised SentencePiece model.
         dictionary: fairseq's dictionary; pieces that are not in it become ``<unk>``.
 
+    Attributes:
+        missing: pieces of the model that the dictionary lacks; text gets ``<unk>`` for them.
+
     Raises:
         DataError: the SentencePiece model is not one, or the dictionary lacks more than half of its pieces.
     """
@@ -83,7 +86,8 @@ class StudentTokenizer:
             [UNK if self.spm.is_unknown(i) else dictionary.id(piece) for i, piece in enumerate(pieces)], dtype=np.int64
         )
         real = [i for i in range(len(pieces)) if not (self.spm.is_unknown(i) or self.spm.is_control(i))]
-        known = int((self.ids[real] != UNK).sum())
+        self.missing = [pieces[i] for i in real if self.ids[i] == UNK]
+        known = len(real) - len(self.missing)
         if known < len(real) / 2:  # two students share letters at least
             raise DataError(
                 f"The dictionary holds {known:,} of the SentencePiece model's {len(real):,} pieces: they belong to "

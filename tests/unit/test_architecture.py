@@ -37,6 +37,7 @@ RULES: Dict[str, Tuple[Set[str], Set[str]]] = {
         FILES | {"data", "modules", "teachers"},
         {"numpy", "torch", "sentence_transformers", "transformers", "huggingface_hub"},
     ),
+    "teachers/sbert_tokenizer": ({"teachers/sbert"}, {"tokenizers", "huggingface_hub"}),
     "mining": (FILES, {"numpy", "torch"}),
     "evaluation": (FILES | {"mining"}, {"numpy"}),
     "embedding": (MODELS, {"numpy", "torch"}),
@@ -51,7 +52,7 @@ for _part in ("embedding", "teachers"):  # both load a teacher of any kind
     RULES[_part][0].add("teachers/sbert")
 # The programs of data_prep and of the recipes, which nobody imports; one of them lets the teacher embed its side.
 PROGRAMS = {
-    "data_prep": (FILES | {"data", "cli", "embedding", "teachers"}, {"numpy", "sentencepiece", "sacremoses"}),
+    "data_prep": (FILES | {"data", "cli", "embedding", "teachers", "teachers/sbert_tokenizer"}, {"numpy", "sentencepiece", "sacremoses"}),
     "recipes": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch"}),
 }
 WITH_FAIRSEQ = {"data/fairseq_datasets", "models", "criterions", "optimizers", "tasks"}

@@ -16,6 +16,7 @@ from fairseq_distill.formats.manifest import (
     read_manifest,
     write_manifest,
 )
+from fairseq_distill.formats.vocabulary import Advice, PieceCounts, VocabularyReport
 
 
 def manifest():
@@ -42,6 +43,21 @@ def test_a_manifest_comes_back(tmp_path):
     write_manifest(tmp_path, manifest())
     assert read_manifest(tmp_path) == manifest()
     assert json.loads((tmp_path / NAME).read_text())["format_version"] == FORMAT_VERSION
+
+
+def test_a_manifest_with_a_vocabulary_report_comes_back(tmp_path):
+    changed = manifest()
+    counts = PieceCounts("swa", "student", "spm.model", 8000, 9, 90, 400, 120, 1, 1, 20, 88, 60, 30, 29, 4)
+    changed.vocabulary = VocabularyReport([counts], [Advice("dedicated", ["swa"], 4000, "reason")], 4000)
+    write_manifest(tmp_path, changed)
+    assert read_manifest(tmp_path) == changed
+
+
+def test_a_manifest_from_before_vocabularies_were_measured(tmp_path):
+    raw = asdict(manifest())
+    del raw["vocabulary"]
+    (tmp_path / NAME).write_text(json.dumps(raw))
+    assert read_manifest(tmp_path) == manifest()
 
 
 def test_equal_manifests_give_equal_bytes(tmp_path):
@@ -88,6 +104,7 @@ def test_a_file_that_is_no_manifest(tmp_path, content):
         (lambda raw: raw.update(teacher=None), "is not a valid manifest"),
         (lambda raw: raw.update(teacher={"spec": "x"}), "is not a valid manifest"),
         (lambda raw: raw.update(corpora={"a": 1}), "is not a valid manifest"),
+        (lambda raw: raw.update(vocabulary={"rows": 3}), "is not a valid manifest"),
         (lambda raw: raw.update(unknown=1), "is not a valid manifest"),
         (lambda raw: raw["corpora"][0].update(kind="tlm"), "corpus 'mafand.eng-swa' has kind 'tlm'"),
         (lambda raw: raw["corpora"][0].update(split="test"), "split 'test'"),

