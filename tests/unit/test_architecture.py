@@ -54,6 +54,7 @@ for _part in ("embedding", "teachers"):  # both load a teacher of any kind
 PROGRAMS = {
     "data_prep": (FILES | {"data", "cli", "embedding", "teachers", "teachers/sbert_tokenizer"}, {"numpy", "sentencepiece", "sacremoses"}),
     "recipes": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch"}),
+    "recipes/ablation": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch", "sentencepiece"}),
 }
 WITH_FAIRSEQ = {"data/fairseq_datasets", "models", "criterions", "optimizers", "tasks"}
 
@@ -122,10 +123,11 @@ def test_a_module_imports_only_what_its_row_allows(module):
     assert violations(MODULES[module], part, *RULES[part]) == []
 
 
-@pytest.mark.parametrize("path", STEPS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize("path", STEPS, ids=lambda path: str(path.relative_to(REPO)))
 def test_a_program_imports_only_what_its_row_allows(path):
     beside = {step.stem for step in STEPS if step.parent == path.parent}
-    assert violations(path, path.parent.name, *PROGRAMS[path.parent.name], beside=beside) == []
+    folder = path.parent.relative_to(REPO).as_posix()
+    assert violations(path, folder, *PROGRAMS[folder], beside=beside) == []
 
 
 def test_a_violation_is_found_wherever_it_hides(tmp_path):

@@ -1,0 +1,78 @@
+"""Mean xsim of a variant, and its difference to another, with paired bootstrap intervals over sentences and seeds.
+
+What is averaged: the percentage of wrong sentences of each development set, then the sets of a group, then seeds, then
+groups, each weighing the same. What is drawn with replacement, 1,000 times: the seeds of each group, and the sentences of
+each development set; both students of a difference get the same draws, as they were judged on the same sentences and
+started from the same seeds. Groups are not drawn: the interval speaks of these languages.
+"""
+
+from typing import Dict, List, NamedTuple
+
+import numpy as np
+
+from fairseq_distill import defaults
+
+Cell = Dict[str, np.ndarray]  # development set -> bool [N], whether a sentence was wrong
+Cells = Dict[str, Dict[int, Cell]]  # group -> seed -> what one variant got wrong
+
+
+class Estimate(NamedTuple):
+    """A mean in percentage points, with the interval in which it lies in 95% of the resamplings."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def common(first: Cells, second: Cells) -> Dict[str, List[int]]:
+    """Group -> the seeds that both have; groups without one are left out."""
+    found = {group: sorted(set(first[group]) & set(second[group])) for group in first if group in second}
+    return {group: seeds for group, seeds in found.items() if seeds}
+
+
+def estimate(first: Cells, second: Cells, samples: int = defaults.BOOTSTRAP_SAMPLES, seed: int = 1) -> Estimate:
+    """Mean xsim of ``first`` minus that of ``second``, over what both have; ``second`` may be empty: the mean of ``first``.
+
+    Raises:
+        ValueError: nothing is in both, or they were judged on different sentences.
+    """
+    seeds = common(first, second) if second else {group: sorted(cells) for group, cells in first.items() if cells}
+    if not seeds:
+        raise ValueError("no run of the one has a partner of the other")
+    rng = np.random.default_rng(seed)
+    means, draws = [], []
+    for group in sorted(seeds):
+        sets = sorted(first[group][seeds[group][0]])
+        weights = rng.multinomial(
+            len(seeds[group]), np.full(len(seeds[group]), 1 / len(seeds[group])), samples
+        )  # [R, S]
+        total, drawn = 0.0, np.zeros(samples)
+        for name in sets:
+            wrong = np.stack([_difference(first, second, group, each, name) for each in seeds[group]])  # [S, N]
+            n = wrong.shape[1]
+            chosen = rng.multinomial(n, np.full(n, 1 / n), samples)  # [R, N], how often each sentence is drawn
+            rates = chosen @ wrong.T / n  # [R, S]
+            drawn += (rates * weights).sum(axis=1) / len(seeds[group])
+            total += float(wrong.mean())
+        means.append(100 * total / len(sets))
+        draws.append(100 * drawn / len(sets))
+    low, high = np.quantile(np.mean(draws, axis=0), [0.025, 0.975])
+    return Estimate(float(np.mean(means)), float(low), float(high))
+
+
+def _difference(first: Cells, second: Cells, group: str, seed: int, name: str) -> np.ndarray:
+    """float64 [N]: wrong in the first minus wrong in the second."""
+    wrong = first[group][seed][name].astype(np.float64)
+    if not second:
+        return wrong
+    other = second[group][seed]
+    if name not in other or len(other[name]) != len(wrong) or set(other) != set(first[group][seed]):
+        raise ValueError(f"{group}, seed {seed}: the two were not judged on the same sentences of {name}")
+    return wrong - other[name]
+
+
+def verdict(difference: Estimate) -> str:
+    """``better``, ``worse`` or ``no difference`` at 95%; lower xsim is better."""
+    if difference.high < 0:
+        return "better"
+    return "worse" if difference.low > 0 else "no difference"
