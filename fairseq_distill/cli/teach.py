@@ -10,6 +10,7 @@ from fairseq_distill.cli.encoder_options import add_encoder_options, add_row_opt
 from fairseq_distill.embedding.registry import KINDS, parse_spec
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.lines import require_file
+from fairseq_distill.formats.shards import parse_shard
 
 
 def make_teach_parser() -> argparse.ArgumentParser:
@@ -31,6 +32,12 @@ def make_teach_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="also embed the first 1/N, 2/N, … of each line's words, into OUT.part1ofN.npy …; 1: whole lines only",
     )
+    parser.add_argument(
+        "--shard", metavar="I/N", help="embed only part I of N of the distinct sentences, into OUT.shardIofN.npy"
+    )
+    parser.add_argument(
+        "--join-shards", type=int, metavar="N", help="embed nothing: make the outputs from N shards, and remove those"
+    )
     add_row_options(parser, defaults.TEACHER_DTYPE)
     add_encoder_options(parser)
     ready = parser.add_argument_group("for --teacher file:PATH, embeddings made elsewhere")
@@ -45,6 +52,12 @@ def main(args: argparse.Namespace) -> None:
     ready = {"dim": args.dim, "dtype": args.file_dtype, "space": args.space}
     ready = {name: value for name, value in ready.items() if value is not None}
     rows = {"dtype": args.dtype, "unit_length": args.unit_length, "raw": args.raw, "spec": args.teacher}
+    _check_shards(args, spec.kind)
+    if args.join_shards:
+        from fairseq_distill.teachers.shards import join_taught_shards
+
+        join_taught_shards(args.input, args.output, args.join_shards, args.dtype, args.increments, args.raw)
+        return
     if spec.kind == "file":
         from fairseq_distill.teachers.precomputed import PrecomputedTeacher, teach_precomputed
         from fairseq_distill.teachers.store import teach
@@ -70,7 +83,27 @@ def main(args: argparse.Namespace) -> None:
     for text in args.input:  # a teacher takes seconds to load, and what the user got wrong shows without it
         require_file(text)
     encoder = open_named(args.teacher, args)
+    if args.shard:
+        from fairseq_distill.teachers.shards import teach_shard
+
+        del rows["raw"]
+        teach_shard(encoder, args.input, args.output, parse_shard(args.shard), increments=args.increments, **rows)
+        return
     teach(encoder, args.input, args.output, increments=args.increments, **rows)
+
+
+def _check_shards(args: argparse.Namespace, kind: str) -> None:
+    """Raise a ConfigError before a teacher is loaded when the options of shards do not fit."""
+    if args.shard:
+        parse_shard(args.shard)
+    if args.shard and args.join_shards or args.join_shards is not None and args.join_shards < 1:
+        raise ConfigError(f"--join-shards {args.join_shards} needs 1 or more shards and goes without --shard.")
+    if kind == "file" and (args.shard or args.join_shards):
+        raise ConfigError(
+            "--shard and --join-shards are for teachers that embed; the rows of a file are there already."
+        )
+    if args.shard and args.raw:
+        raise ConfigError("--raw goes with --join-shards; a shard is a .npy file.")
 
 
 def cli_main(argv: Optional[Sequence[str]] = None) -> int:

@@ -2,9 +2,7 @@
 
 import itertools
 import logging
-import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
@@ -27,39 +25,12 @@ from fairseq_distill.formats.embeddings import (
 from fairseq_distill.formats.lines import count_lines, iter_lines, require_file
 from fairseq_distill.formats.manifest import SPLITS, Manifest, read_manifest
 from fairseq_distill.formats.partial import PartialRows, is_current
+from fairseq_distill.formats.shards import Shard, parse_shard
 from fairseq_distill.teachers.stream import Progress, append_encoded, chunks, describe, settings_of
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Shard:
-    """The ``index``-th of ``count`` parts of a text's lines, from 1."""
-
-    index: int
-    count: int
-
-    def lines(self, n: int) -> range:
-        """Its lines of n, from 0; the shards of one text differ by at most one line."""
-        return range(n * (self.index - 1) // self.count, n * self.index // self.count)
-
-    def file(self, output: PathLike) -> Path:
-        """Where its rows go: ``OUT.shard2of8.npy`` for ``OUT.npy``."""
-        path = Path(output)
-        return path.with_name(f"{path.stem}.shard{self.index}of{self.count}{path.suffix}")
-
-
-def parse_shard(text: str) -> Shard:
-    """``2/8`` as a Shard.
-
-    Raises:
-        ConfigError: it is not I/N with 1 <= I <= N.
-    """
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    shard = Shard(int(match[1]), int(match[2])) if match else Shard(0, 0)
-    if not 1 <= shard.index <= shard.count:
-        raise ConfigError(f"--shard {text} is not I/N with I from 1 to N, for instance 2/8.")
-    return shard
+__all__ = ["Shard", "embed", "embed_subset", "join_shards", "parse_shard"]
 
 
 def embed(

@@ -27,9 +27,11 @@ class StudentEncoderConfig(FairseqDataclass):
     encoder_attention_heads: int = field(
         default=defaults.BASE.heads, metadata={"help": "attention heads; divides the width"}
     )
-    layer_norm: ChoiceEnum(("pre", "post")) = field(  # type: ignore[valid-type]
+    layer_norm: ChoiceEnum(("pre", "post", "post_final")) = field(  # type: ignore[valid-type]
         default="pre" if defaults.BASE.pre_norm else "post",
-        metadata={"help": "layer norm before each block and at the end (pre), or after each block as in LASER3 (post)"},
+        metadata={
+            "help": "layer norm before each block and at the end (pre), after each block as in LASER3 (post), or post and one at the end (post_final)"
+        },
     )
     activation_fn: ChoiceEnum(tuple(ACTIVATIONS)) = field(  # type: ignore[valid-type]
         default="relu", metadata={"help": "activation inside the feed-forward blocks"}
@@ -55,7 +57,8 @@ class StudentEncoderConfig(FairseqDataclass):
     )
     lexical_ridge: float = field(default=defaults.LEXICAL_RIDGE, metadata={"help": "weight of the fit's penalty, > 0"})
     lexical_dropout: float = field(
-        default=defaults.LEXICAL_DROPOUT, metadata={"help": "share of the pieces left out of the bag in training, in [0, 1)"}
+        default=defaults.LEXICAL_DROPOUT,
+        metadata={"help": "share of the pieces left out of the bag in training, in [0, 1)"},
     )
     autocast: ChoiceEnum(PRECISIONS) = field(  # type: ignore[valid-type]
         default=defaults.AUTOCAST,
@@ -91,6 +94,7 @@ class StudentEncoderModel(BaseFairseqModel):
                 output_dim=task.teacher.dim,
                 pooling=pooling,
                 pre_norm=str(cfg.layer_norm) == "pre",
+                final_norm=str(cfg.layer_norm) != "post",
                 activation=str(cfg.activation_fn),
                 max_positions=task.cfg.max_length_pieces,
                 padding=task.source_dictionary.pad(),

@@ -2,7 +2,7 @@
 
 import argparse
 from dataclasses import dataclass, field
-from typing import Any, List
+from typing import Any, List, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.dataclass.configs import DatasetConfig
@@ -121,6 +121,16 @@ class SentenceDistillationConfig(FairseqDataclass):
         metadata={
             "help": "embed the teacher's side in the loop instead of reading stored embeddings; slow, for teachers in training or data too large to store"
         },
+    )
+    init_student_from: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "student or LASER3 file to start from: its layers, and its rows of pieces that both know; ignored when a training goes on"
+        },
+    )
+    init_force: bool = field(
+        default=False,
+        metadata={"help": "start also from a student of another teacher's space; its output layer is left out"},
     )
     seed: int = II("common.seed")
     max_update: int = II("optimization.max_update")

@@ -23,6 +23,7 @@ from fairseq_distill.formats.student_state import student_state
 from fairseq_distill.modules.lexical import fit_lexical_table
 from fairseq_distill.tasks.masked_text import mask_policy_of, mask_text_of, masked_apart
 from fairseq_distill.tasks.options import SentenceDistillationConfig, curriculum_of, is_scheduled_validation
+from fairseq_distill.tasks.starting import require_same_training, resumed_from, start_of
 from fairseq_distill.tasks.validation import line_labels, reduce_validation, validate, validation_log
 
 logger = logging.getLogger(__name__)
@@ -177,15 +178,16 @@ class SentenceDistillationTask(FairseqTask):
     # --- training and validation
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        """The student; a new one with a lexical path has it fitted to the training pairs."""
+        """The student; a new one is filled from --init-student-from, and its lexical path is fitted to the training pairs."""
         model = super().build_model(cfg, from_checkpoint)
-        last = Path(self.cfg.save_dir) / self.cfg.restore_file
-        if (
-            model.encoder.lexical is not None
-            and not from_checkpoint
-            and not last.exists()
-            and self.manifest.select("train")
-        ):
+        if from_checkpoint or not self.manifest.select("train"):
+            return model
+        last = resumed_from(self.cfg.save_dir, self.cfg.restore_file)
+        if last is not None:
+            require_same_training(last, self.manifest, self.dictionary.symbols)
+            return model
+        carried = start_of(self.cfg, model, self.dictionary.symbols, self.teacher.space)
+        if model.fit_lexical_path and not (carried and carried.lexical):
             self._fit_lexical_path(model.encoder, cfg.lexical_ridge)
         return model
 

@@ -132,7 +132,7 @@ def teach(
             process is making the same files.
     """
     start = time.monotonic()
-    sources = _sources(inputs, outputs, dtype, increments)
+    sources = sources_of(inputs, outputs, dtype, increments)
     infos = {source: source.info(encoder, spec, unit_length) for source in sources}
 
     def current(source: Source) -> bool:
@@ -147,14 +147,14 @@ def teach(
     settings = {**settings_of(encoder), "unit_length": unit_length, "chunk": chunk}
     together = _unfinished(sources, pending, files[0], settings)
     n = sum(source.n for source in together)
-    distinct = find_distinct(itertools.chain.from_iterable(source.sentences() for source in together), n)
+    distinct = find_distinct(all_sentences(together), n)
     key = {**settings, "sources": [source.identity() for source in together]}
     with PartialRows(files[0], key, encoder.dim, dtype, raw) as partial:
         _embed_distinct(encoder, together, distinct, partial, unit_length, chunk)
         rows, first = partial.array(), 0
         for source in together:
             if source in pending:
-                _write(source, rows, distinct.position[first : first + source.n], infos[source], raw)
+                write_rows(source, rows, distinct.position[first : first + source.n], infos[source], raw)
             first += source.n
         del rows
         partial.discard()
@@ -165,7 +165,8 @@ def teach(
     return files
 
 
-def _sources(inputs: Sequence[PathLike], outputs: Sequence[PathLike], dtype: str, increments: int) -> List[Source]:
+def sources_of(inputs: Sequence[PathLike], outputs: Sequence[PathLike], dtype: str, increments: int) -> List[Source]:
+    """What :func:`teach` is to make, each input's parts before its whole; its errors, before anything is embedded."""
     checked_dtype(dtype)
     if len(inputs) != len(outputs) or not inputs:
         raise ConfigError(f"{len(inputs):,} inputs but {len(outputs):,} outputs; name one output for each input.")
@@ -196,6 +197,21 @@ def _unfinished(sources: List[Source], pending: List[Source], output: Path, sett
     return again if fits and same_settings else pending
 
 
+def all_sentences(sources: Sequence[Source]) -> Iterator[str]:
+    """Those of every source, one source after the other."""
+    return itertools.chain.from_iterable(source.sentences() for source in sources)
+
+
+def place_of(row: int, sources: Sequence[Source], distinct: Distinct) -> str:
+    """File and line in which a distinct sentence comes first, for an error."""
+    line = int(np.flatnonzero(distinct.is_first)[row])
+    for source in sources:
+        if line < source.n:
+            break
+        line -= source.n
+    return f"{source.text}, line {line + 1:,}"
+
+
 def _embed_distinct(
     encoder: SentenceEncoder,
     sources: List[Source],
@@ -206,22 +222,22 @@ def _embed_distinct(
 ) -> None:
     if partial.n:
         logger.info(f"teach | going on after {partial.n:,} of {distinct.n:,} distinct sentences")
-    every = itertools.chain.from_iterable(source.sentences() for source in sources)
-    new = itertools.islice(itertools.compress(every, distinct.is_first), partial.n, None)
+    new = itertools.islice(itertools.compress(all_sentences(sources), distinct.is_first), partial.n, None)
 
     def place(row: int) -> str:
-        line = int(np.flatnonzero(distinct.is_first)[row])
-        for source in sources:
-            if line < source.n:
-                break
-            line -= source.n
-        return f"{source.text}, line {line + 1:,}"
+        return place_of(row, sources, distinct)
 
     append_encoded(encoder, chunks(new, chunk), partial, unit_length, place, Progress("teach", distinct.n, partial.n))
     assert partial.n == distinct.n, f"{partial.n} of {distinct.n} distinct sentences were embedded"
 
 
-def _write(source: Source, rows: np.ndarray, position: np.ndarray, info: EmbeddingInfo, raw: bool) -> None:
+def write_rows(source: Source, rows: Any, position: np.ndarray, info: EmbeddingInfo, raw: bool) -> None:
+    """Write one output and its sidecar.
+
+    Args:
+        rows: [distinct, E], indexed by arrays of numbers.
+        position: int64 [n], the row of each line.
+    """
     sidecar_path(source.output).unlink(missing_ok=True)  # it described what lay here before
     with EmbeddingWriter(source.output, source.n, rows.shape[1], rows.dtype.name, raw) as writer:
         for _, block in iter_blocks(position, defaults.EMBED_CHUNK):

@@ -142,14 +142,14 @@ def test_a_kill_between_two_outputs_gives_the_same_bytes(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     teach(BatchDependent(), texts, [tmp_path / "unbroken" / "a.npy", tmp_path / "unbroken" / "b.npy"], chunk=3)
     outputs = [tmp_path / "broken" / "a.npy", tmp_path / "broken" / "b.npy"]
-    write_one = store._write
+    write_one = store.write_rows
 
     def kill_at_second(source, *rest):
         if source.output == outputs[1]:
             raise Killed
         write_one(source, *rest)
 
-    monkeypatch.setattr(store, "_write", kill_at_second)
+    monkeypatch.setattr(store, "write_rows", kill_at_second)
     with pytest.raises(Killed):
         teach(BatchDependent(), texts, outputs, chunk=3)
     monkeypatch.undo()
