@@ -9,7 +9,7 @@ from fairseq_distill.errors import DataError
 
 
 class SentenceEncoder(Protocol):
-    """A frozen encoder of sentences.
+    """A frozen encoder of sentences. One method; a user's own class needs no more than that (docs/teachers.md).
 
     Attributes:
         name: fingerprint of this encoder, ``kind:hash`` (``student:1f3a09…``, ``sbert:…``).

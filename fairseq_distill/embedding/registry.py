@@ -14,6 +14,7 @@ KINDS = {
     "laser2": "LASER2's published file, laser2.spm beside it: laser2:PATH/laser2.pt",
     "fairseq": "a student of this project or a LASER3 file, its .spm and .cvocab beside it: fairseq:CHECKPOINT.pt",
     "file": "embeddings made elsewhere: file:PATH.npy, or file:PATH?dim=1024,dtype=float16 for a headerless file",
+    "python": "a teacher of your own with a method encode(sentences): python:FILE.py:CLASS_OR_FUNCTION",
 }
 # Options after "?" of KIND:PATH, and how each is read.
 _OPTIONS: Dict[str, Dict[str, Callable[[str], Any]]] = {
@@ -51,7 +52,7 @@ def parse_spec(spec: str) -> Spec:
         raise ConfigError(f"{kind!r} is no kind of encoder.{suggestion} Kinds: {'; '.join(KINDS.values())}.")
     if not path:
         raise ConfigError(f"{spec!r} names no path. {KINDS[kind]}.")
-    if kind not in _OPTIONS or Path(path).exists():
+    if kind == "sbert" or Path(path).exists():
         return Spec(kind, path, {})
     path, _, tail = path.partition("?")
     return Spec(kind, path, _read_options(kind, tail, spec))
@@ -60,6 +61,8 @@ def parse_spec(spec: str) -> Spec:
 def _read_options(kind: str, tail: str, spec: str) -> Dict[str, Any]:
     options: Dict[str, Any] = {}
     known = _OPTIONS.get(kind, {})
+    if kind == "python":  # whatever the user's class or function takes
+        known = {item.partition("=")[0]: str for item in re.split("[,&]", tail)}
     for item in filter(None, re.split("[,&]", tail)):
         name, _, value = item.partition("=")
         if name not in known:
@@ -96,6 +99,7 @@ def open_encoder(
     max_tokens: int = defaults.EMBED_MAX_TOKENS,
     spm: Optional[str] = None,
     cvocab: Optional[str] = None,
+    own_code: bool = True,
 ) -> SentenceEncoder:
     """The encoder that ``spec`` names, ready to embed.
 
@@ -106,6 +110,7 @@ def open_encoder(
         precision: ``auto``, ``float32`` or ``bfloat16`` of the matrix products.
         max_tokens: padded tokens of a batch, 1 or more.
         spm, cvocab: SentencePiece model and dictionary of a LASER file, where they do not lie beside it.
+        own_code: whether ``python:FILE.py:NAME`` may be run; not where ``spec`` comes from a file.
 
     Raises:
         ConfigError: the name, the device or the precision does not exist.
@@ -131,6 +136,14 @@ def open_encoder(
         from fairseq_distill.teachers.precomputed import PrecomputedTeacher
 
         return PrecomputedTeacher(path, **options)
+    if kind == "python":
+        if not own_code:
+            raise ConfigError(
+                f"{spec} is code, which is run only where a command line names it; embed with fairseq-teach beforehand."
+            )
+        from fairseq_distill.teachers.own import OwnTeacher
+
+        return OwnTeacher(path, **options)
     from fairseq_distill.embedding.fairseq_checkpoint import open_fairseq
 
     return open_fairseq(path, device, precision, max_tokens, **options)

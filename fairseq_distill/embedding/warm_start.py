@@ -156,13 +156,11 @@ def carry_over(
 def _rows(table: Tensor, positions: Tensor, known: Tensor, seed: int) -> Tensor:
     rows = table[positions]
     inner = known.clone()
-    inner[PAD] = False  # zero, and to stay so
+    inner[PAD] = False  # never an input, so it says nothing of the others
     like = rows[inner] if int(inner.sum()) >= _FEW else table[PAD + 1 :]
     noise = torch.randn(rows.shape, generator=torch.Generator().manual_seed(seed))
     drawn = like.mean(dim=0) + noise * like.std(dim=0)
-    rows = torch.where(known.unsqueeze(1), rows, drawn)
-    rows[PAD] = 0
-    return rows
+    return torch.where(known.unsqueeze(1), rows, drawn)
 
 
 def _same(first: Optional[nn.Linear], second: Optional[nn.Linear]) -> bool:

@@ -115,7 +115,7 @@ class SentenceDistillationTask(FairseqTask):
         )
 
     def _attach_online_teacher(self, distil: Collection) -> None:
-        encoder = open_encoder(self.teacher.spec)
+        encoder = open_encoder(self.teacher.spec, own_code=False)
         if encoder.space != self.teacher.space:
             raise DataError(
                 f"{self.teacher.spec} now has the space {encoder.space}, the data was prepared with {self.teacher.space}."
