@@ -36,9 +36,12 @@ def embedding_files(source: Source, plan: Plan) -> List[str]:
 
 
 def teacher_files(spec: Spec) -> List[Path]:
-    """The files that a teacher is read from: its file or all files of its folder, and the text that belongs to it."""
+    """The files that a teacher is read from: its file or all files of its folder, and what belongs to it."""
+    main = Path(spec.path.rpartition(":")[0] if spec.kind == "python" else spec.path)
+    beside = [main.with_suffix(suffix) for suffix in (".spm", ".cvocab")] if spec.kind in ("laser2", "fairseq") else []
+    named = [Path(file) for file in map(spec.options.get, ("text", "spm", "cvocab")) if file]
     files: List[Path] = []
-    for path in map(Path, filter(None, (spec.path, spec.options.get("text")))):
+    for path in [main, *beside, *named]:
         files += sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
         files += [path] if path.is_file() else []
     return files
@@ -55,9 +58,7 @@ def embed_steps(plan: Plan, data: Path, stamps: Stamps) -> Dict[str, Step]:
     """The step of each corpus with a teacher's side, by its name."""
     spec = parse_spec(plan.teacher)
     files_of_teacher = teacher_files(spec)
-    code = [
-        path for path in (PACKAGE / "teachers" / f"{spec.kind}.py", PACKAGE / "data/parts.py") if path.is_file()
-    ]
+    code = [path for path in (PACKAGE / "teachers" / f"{spec.kind}.py", PACKAGE / "data/parts.py") if path.is_file()]
     options = {"teacher": plan.teacher, "version": _package_version(spec.path), "dtype": defaults.TEACHER_DTYPE}
     steps = {}
     for source in kept_sources(plan, stamps):

@@ -11,7 +11,7 @@ from fairseq_distill.data.parts import least_parts, partial_lengths, unit_counts
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.binarised import Sequences, open_binarised
 from fairseq_distill.formats.dictionary import EOS, PAD
-from fairseq_distill.formats.embeddings import open_embeddings
+from fairseq_distill.formats.embeddings import open_embeddings, read_info
 from fairseq_distill.formats.manifest import Corpus
 from fairseq_distill.languages import parse_language
 
@@ -30,11 +30,15 @@ class Part:
     target: Optional[Sequences] = None
 
 
-def open_part(directory: Path, corpus: Corpus, teacher_dim: int, increments: int) -> Part:
+def open_part(directory: Path, corpus: Corpus, teacher_dim: int, increments: int, space: str = "") -> Part:
     """A corpus of a data directory, with every count checked.
 
+    Args:
+        space: fingerprint of the teacher space that the rows must be of; not checked when empty.
+
     Raises:
-        DataError: a file is missing or damaged, rows and sentences differ, or the curriculum's parts are not there.
+        DataError: a file is missing or damaged, rows and sentences differ, the curriculum's parts are not there, or the rows
+            are of another teacher space.
     """
     sequences = _open_side(directory / corpus.src, corpus.n)
     teacher: List[np.ndarray] = []
@@ -47,6 +51,11 @@ def open_part(directory: Path, corpus: Corpus, teacher_dim: int, increments: int
         names = corpus.teacher[-increments:]
         teacher = [open_embeddings(directory / name, dim=teacher_dim) for name in names]
         for name, rows in zip(names, teacher):
+            info = read_info(directory / name)
+            if space and info and info.space != space:
+                raise DataError(
+                    f"{directory / name} is in the teacher space {info.space}, but the manifest says {space}; prepare the data again."
+                )
             if len(rows) != corpus.n:
                 raise DataError(
                     f"{directory / name} has {len(rows):,} rows for {corpus.n:,} sentences; embed the teacher's side again."

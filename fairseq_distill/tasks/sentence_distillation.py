@@ -85,7 +85,8 @@ class SentenceDistillationTask(FairseqTask):
         increments = self.curriculum.increments if split == "train" else 1
         if self.cfg.online_teacher:
             increments = 1
-        parts = [open_part(self.directory, corpus, self.teacher.dim, increments) for corpus in corpora]
+        space = self.teacher.space
+        parts = [open_part(self.directory, corpus, self.teacher.dim, increments, space) for corpus in corpora]
         paired = [part for part in parts if part.corpus.kind != "mask"]
         distil = Collection(
             paired, self.cfg.max_length_pieces, self._word_starts(), by_pieces=self.curriculum.unit == "pieces"
