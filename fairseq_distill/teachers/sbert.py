@@ -232,7 +232,7 @@ def fingerprint(model: Any, folder: Optional[Path]) -> str:
     parts: Dict[str, Any] = {"pooling": pooling_mode(model), "max_length": model.max_seq_length}
     parts["modules"] = [type(module).__name__ for module in model]
     if folder is not None:
-        weights = sorted(folder.rglob("*.safetensors")) or sorted(folder.rglob("*.bin"))
+        weights = [file for place in sorted({folder, *folder.rglob("*/")}) for file in _weights_in(place)]
         weights = [file for file in weights if not {"onnx", "openvino"} & set(file.relative_to(folder).parts)]
         names = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "vocab.json")
         tokeniser = [folder / name for name in names if (folder / name).is_file()][:1]
@@ -241,6 +241,11 @@ def fingerprint(model: Any, folder: Optional[Path]) -> str:
         parts["tensors"] = sorted(_tensor_hash(tensor) for tensor in model.state_dict().values())
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8")).hexdigest()
     return f"sbert:{digest[:16]}"
+
+
+def _weights_in(folder: Path) -> List[Path]:
+    """Of one folder: a Dense module may have the older format beside a transformer in the newer one."""
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
 
 
 def _tensor_hash(tensor: Tensor) -> str:

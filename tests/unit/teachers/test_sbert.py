@@ -56,6 +56,11 @@ def test_the_fingerprint_follows_weights_and_pooling_not_the_place(tmp_path):
     (one / "onnx").mkdir()
     (one / "onnx" / "model.safetensors").write_bytes(b"another layout of the same weights")
     assert fingerprint(mean, one) == name
+    (one / "2_Dense").mkdir()
+    (one / "2_Dense" / "pytorch_model.bin").write_bytes(b"a projection in the older format")
+    dense = fingerprint(mean, one)
+    (one / "2_Dense" / "pytorch_model.bin").write_bytes(b"another one")
+    assert len({name, dense, fingerprint(mean, one)}) == 3
     (one / "model.safetensors").write_bytes(b"other")
     assert fingerprint(mean, one) != name
 
@@ -188,6 +193,20 @@ def test_other_models_equal_the_library(tmp_path, no_network, kind, pooling, res
     assert (teacher.way, teacher.pooling) == (way, pooling)
     expected = library.SentenceTransformer(str(folder), device="cpu").encode(LINES)
     np.testing.assert_allclose(teacher.encode(LINES), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_dense_module_is_part_of_the_encoder(tmp_path, no_network):
+    library = pytest.importorskip("sentence_transformers")
+    folder = build(tmp_path / "model", "bert", "max")
+    transformer, pooling = list(library.SentenceTransformer(str(folder), device="cpu"))
+    dense = library.models.Dense(32, 12)
+    whole = library.SentenceTransformer(modules=[transformer, pooling, dense, library.models.Normalize()], device="cpu")
+    whole.save(str(tmp_path / "dense"))
+    teacher = SbertTeacher(str(tmp_path / "dense"), device="cpu", precision="float32", max_tokens=100)
+    assert (teacher.way, teacher.pooling, teacher.dim) == ("packed", "max", 12)
+    np.testing.assert_allclose(teacher.encode(LINES), whole.encode(LINES), atol=1e-5)
+    assert teacher.space != SbertTeacher(str(folder), device="cpu", precision="float32").space
 
 
 @pytest.mark.slow
