@@ -238,6 +238,11 @@ def make_plan(args: argparse.Namespace) -> Plan:
             )
     if args.increments < 1:
         raise ConfigError(f"--increments {args.increments} must be >= 1.")
+    if args.increments > 1 and teacher.unspaced:
+        raise ConfigError(
+            f"--increments {args.increments} cuts the teacher's side at words, but --teacher-lang {args.teacher_lang} is written without "
+            "spaces between them; leave --increments (and --curriculum progressive) out."
+        )
     spm_model, cvocab = _given_vocabulary(args)
     taken: Dict[str, List[str]] = {"train": [], "valid": []}
     sources = [_bitext(text, "train", languages, args.teacher_lang, taken["train"]) for text in args.bitext]

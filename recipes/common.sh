@@ -51,6 +51,17 @@ is_number() { # is_number WORD: a whole number without sign
   [[ "$1" =~ ^[0-9]+$ ]]
 }
 
+option_value() { # option_value NAME WORD…: the value of the last --NAME VALUE or --NAME=VALUE among the words; nothing where none is
+  local name="--$1" value="" previous="" word
+  shift
+  for word in "$@"; do
+    if [[ "$previous" == "$name" ]]; then value="$word"; fi
+    if [[ "$word" == "$name="* ]]; then value="${word#*=}"; fi
+    previous="$word"
+  done
+  printf '%s' "$value"
+}
+
 count_lines() { # count_lines FILE: a last line without line feed counts
   awk 'END { print NR }' "$1"
 }

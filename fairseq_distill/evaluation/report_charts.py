@@ -143,6 +143,7 @@ def line_chart(
     from_zero: bool = False,
     mark: "Optional[Tuple[float, str]]" = None,
     height: int = 270,
+    stages: "Sequence[Tuple[float, str]]" = (),
 ) -> str:
     """Curves over a common x axis.
 
@@ -151,6 +152,7 @@ def line_chart(
         label: what the picture shows, in words, for those who do not see it.
         from_zero: the y axis starts at 0 even if that leaves much room empty.
         mark: an x value to mark with an upright line, and a word for it.
+        stages: x values where a stage of training begins, each with a word for it, drawn in a weaker way.
     Returns:
         an ``<svg>`` element.
     """
@@ -158,6 +160,11 @@ def line_chart(
     x = x_axis(min(xs), max(xs), log_x)
     y = y_axis([value for line in lines for value in line.y], height, from_zero)
     parts = [_frame(x, y, x_label)]
+    for begins, name in stages:
+        if x.low <= begins <= x.high:
+            at, right = x.at(begins), x.at(begins) > WIDTH * 0.85
+            parts.append(f'<path class="grid stage" d="M{at:.1f} {y.start:.1f}V{y.stop:.1f}"/>')
+            parts.append(_text(at + (-4 if right else 4), y.start - 6, name, "name", "end" if right else "start"))
     if mark is not None and x.low <= mark[0] <= x.high:
         at = x.at(mark[0])
         right = at > WIDTH * 0.7

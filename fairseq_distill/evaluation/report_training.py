@@ -17,7 +17,8 @@ TITLES = {
     "lr": "Learning rate",
     "sentences/s": "Sentences per second",
     "gnorm": "Gradient norm",
-    "increment": "Curriculum increment",
+    "increment": "Curriculum: mean part shown",
+    "stage": "Curriculum: stage",
     "mean_cosine": "Mean cosine between sentences",
 }
 _ORDER = (
@@ -30,8 +31,11 @@ _ORDER = (
     "sentences/s",
     "gnorm",
     "increment",
+    "stage",
     "mean_cosine",
 )
+_STEPS = ("increment", "stage")  # of the curriculum: drawn in steps, and not at all where they never change
+_MOST_STAGES = 12
 # Speed and bookkeeping that either has a better form (sentences/s) or says nothing about learning.
 _SKIPPED = {
     "ppl",
@@ -158,15 +162,33 @@ def training_section(log: Optional[TrainingLog], best_update: Optional[int], lan
     log_x = use_log_x(
         [curve for chart in charts if chart.root == "xsim" or _is_loss(chart.root) for _, curve, _ in chart.lines]
     )
-    charts = [chart for chart in charts if chart.root != "increment" or _varies(chart)]
+    charts = [chart for chart in charts if chart.root not in _STEPS or _varies(chart)]
+    stages = stage_changes(log)
     main = [chart for chart in charts if chart.root in _ORDER or _is_loss(chart.root)]
     other = [chart for chart in charts if chart not in main and _varies(chart)]
-    body = [_notes(log, log_x), f'<div class="charts">{"".join(_figure(c, log_x, best_update) for c in main)}</div>']
+    body = [
+        _notes(log, log_x),
+        f'<div class="charts">{"".join(_figure(c, log_x, best_update, stages) for c in main)}</div>',
+    ]
     if other:
-        figures = "".join(_figure(chart, log_x, None) for chart in other[:_MOST_OTHER])
+        figures = "".join(_figure(chart, log_x, None, stages) for chart in other[:_MOST_OTHER])
         more = paragraph(f"{len(other) - _MOST_OTHER} further names are left out.") if len(other) > _MOST_OTHER else ""
         body.append(details(f"Other numbers in the log ({len(other)})", f'<div class="charts">{figures}</div>{more}'))
     return "".join(body)
+
+
+def stage_changes(log: TrainingLog) -> List[Tuple[float, str]]:
+    """Where the stages of a curriculum after the first begin, to within a log interval, with a word for each; at most a dozen."""
+    curve = log.curve(INNER, "stage") or log.curve(EPOCH, "stage")
+    changes, before = [], 0
+    for (
+        update,
+        stage,
+    ) in curve.items():  # a mean over the interval: its whole part is the stage that the interval began with
+        if before and int(stage) > before:
+            changes.append((float(update), f"stage {int(stage)}"))
+        before = int(stage)
+    return changes if len(changes) <= _MOST_STAGES else []
 
 
 def _varies(chart: Chart) -> bool:
@@ -201,8 +223,8 @@ def _notes(log: TrainingLog, log_x: bool) -> str:
     return notes
 
 
-def _figure(chart: Chart, log_x: bool, best_update: Optional[int]) -> str:
-    """One chart with its title, legend and numbers."""
+def _figure(chart: Chart, log_x: bool, best_update: Optional[int], stages: "Sequence[Tuple[float, str]]" = ()) -> str:
+    """One chart with its title, legend and numbers; upright lines where a stage of the curriculum begins."""
     title = TITLES.get(chart.root, chart.root.replace("_", " "))
     title = f"{title}, {chart.suffix}" if chart.suffix else title
     kept = [line for line in chart.lines if line[1]]
@@ -213,15 +235,15 @@ def _figure(chart: Chart, log_x: bool, best_update: Optional[int]) -> str:
         drawn = thin({x: y for x, y in curve.items() if x > 0 or not log_x}, _MOST_POINTS)
         averaged |= len(drawn) < len(curve)
         colour = 2 if label == "validation" and len(kept) > 1 else i + 1
-        lines.append(Line(label, list(drawn), list(drawn.values()), colour, dashed, chart.root == "increment"))
+        lines.append(Line(label, list(drawn), list(drawn.values()), colour, dashed, chart.root in _STEPS))
     lines = [line for line in lines if line.x]
     if not lines:
         return ""
     ends = "; ".join(f"{line.label} from {number(line.y[0])} to {number(line.y[-1])}" for line in lines)
     mark = (float(best_update), "best") if best_update and chart.root == "xsim" else None
-    svg = line_chart(
-        lines, f"{title} over updates: {ends}", "update", log_x, chart.root in ("xsim", "lr", "sentences/s"), mark
-    )
+    from_zero = chart.root in ("xsim", "lr", "sentences/s")
+    shown = () if chart.root in _STEPS else stages
+    svg = line_chart(lines, f"{title} over updates: {ends}", "update", log_x, from_zero, mark, stages=shown)
     captions = [f"The first {N_COLOURS} of {N_COLOURS + hidden} curves."] if hidden > 0 else []
     captions += ["Neighbouring values are averaged."] if averaged else []
     if chart.root == "mean_cosine":

@@ -74,6 +74,7 @@ def test_script_of_the_teacher_language_may_be_spelled_out(tmp_path, made_up, wr
         (["--bitext=eng-swa={0}"], "swa,swa", "once"),
         (["--bitext=eng-swa={0}"], "swa,eng", "teacher's language"),
         (["--bitext=eng-swa={0}", "--increments=0"], "swa", "--increments 0"),
+        (["--bitext=eng-swa={0}", "--increments=2", "--teacher-lang=tha"], "swa", "written without spaces"),
     ],
 )
 def test_contradictions_are_refused(bitext, options, langs, message):

@@ -111,6 +111,22 @@ def test_a_second_run_does_nothing_again(texts, unbroken):
 
 
 @pytest.mark.slow
+def test_a_curriculum_brings_the_parts_it_needs(texts, tmp_path):
+    progressive = ["--curriculum", "progressive", "--curriculum-increments", "2", "--curriculum-pacing", "plateau"]
+    refused = subprocess.run(
+        student(texts, tmp_path / "work", "--increments", "3", "--", *progressive), capture_output=True, text=True
+    )
+    assert refused.returncode == 1 and "--increments 3, but the curriculum shows 2 parts" in refused.stderr
+    assert not (tmp_path / "work/data").exists()
+    run(student(texts, tmp_path / "work", "--", *progressive))
+    parts = [path.name for path in (tmp_path / "work/data/teacher").glob("train.*.part1of2.npy")]
+    assert len(parts) == 1
+    shown = read_training_log(tmp_path / "work/log/train.json.log").curve(INNER, "increment")
+    assert min(shown.values()) < 2 and list(shown.values())[-1] == 2
+    assert "Curriculum: stage" in (tmp_path / "work/report.html").read_text()
+
+
+@pytest.mark.slow
 def test_the_student_mines_its_pairs(texts, unbroken, tmp_path):
     work, _ = unbroken
     environment = {**os.environ, "PYTHONPATH": str(REPO)}

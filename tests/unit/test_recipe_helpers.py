@@ -207,3 +207,19 @@ def test_others_are_told_which_package_is_missing(tmp_path, bare_python):
     assert result.returncode == 1 and not (tmp_path / "apt.log").exists()
     assert "have root run 'apt-get install -y python3.11-venv', then run this again." in result.stderr.splitlines()[-1]
     assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.parametrize(
+    "words, value",
+    [
+        ("--lr 1 --curriculum progressive", "progressive"),
+        ("--curriculum=progressive --lr 1", "progressive"),
+        ("--curriculum none --curriculum progressive", "progressive"),
+        ("--curriculum=progressive --curriculum none", "none"),
+        ("--curriculum-pacing root --no-curriculum progressive", ""),
+        ("", ""),
+    ],
+)
+def test_the_last_value_of_an_option_counts(tmp_path, words, value):
+    found = bash(f"option_value curriculum {words}", tmp_path)
+    assert (found.returncode, found.stdout) == (0, value)

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from fairseq_distill.errors import DataError
-from fairseq_distill.evaluation.report_training import group_names, plan_charts, use_log_x
+from fairseq_distill.evaluation.report_training import group_names, plan_charts, stage_changes, training_section, use_log_x
 from fairseq_distill.evaluation.training_log import (
     EPOCH,
     INNER,
@@ -182,3 +182,22 @@ def test_log_axis_where_most_happens_early():
     assert use_log_x([{u: math.exp(-u / 40) for u in updates}])
     assert not use_log_x([{u: 1 - u / 2000 for u in updates}])
     assert not use_log_x([])
+
+
+def test_the_stages_of_a_curriculum_stand_where_they_begin():
+    stages = [1, 1, 1.4, 2, 2, 3, 3]
+    lines = [inner(10 * n, loss=1 / n, increment=stage, stage=stage) for n, stage in enumerate(stages, start=1)]
+    log = parse_training_log(lines)
+    # Within update 30's interval stage 2 began; from 40 on all is stage 2.
+    assert stage_changes(log) == [(40.0, "stage 2"), (60.0, "stage 3")]
+    page = training_section(log, None, [])
+    losses, _, curriculum = page.partition("Curriculum: mean part shown")
+    assert losses.count("grid stage") == 2 and ">stage 3<" in losses
+    assert "Curriculum: stage" in curriculum and "grid stage" not in curriculum
+
+
+def test_without_a_curriculum_no_stage_is_drawn():
+    lines = [inner(10 * n, loss=1 / n, increment=1, stage=1) for n in range(1, 5)]
+    log = parse_training_log(lines)
+    assert stage_changes(log) == []
+    assert "Curriculum" not in training_section(log, None, []) and "grid stage" not in training_section(log, None, [])
