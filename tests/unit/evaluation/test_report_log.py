@@ -6,7 +6,13 @@ import math
 import pytest
 
 from fairseq_distill.errors import DataError
-from fairseq_distill.evaluation.report_training import group_names, plan_charts, stage_changes, training_section, use_log_x
+from fairseq_distill.evaluation.report_training import (
+    group_names,
+    plan_charts,
+    stage_changes,
+    training_section,
+    use_log_x,
+)
 from fairseq_distill.evaluation.training_log import (
     EPOCH,
     INNER,
