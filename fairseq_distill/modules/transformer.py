@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_distill.formats.dictionary import BOS
+from fairseq_distill.modules.attention import attention
+from fairseq_distill.modules.fast_dropout import dropout
 from fairseq_distill.modules.lexical import LexicalPath
 from fairseq_distill.modules.pooling import POOLINGS, pool
 
@@ -110,21 +112,21 @@ class EncoderLayer(nn.Module):
         qkv = self.qkv_proj(x).view(batch, length, 3, self.heads, dim // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, T, D/H]
         probability = self.dropout.attention if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=probability)
+        mixed = attention(query, key, value, mask, probability)
         return self.out_proj(mixed.transpose(1, 2).reshape(batch, length, dim))
 
     def feed(self, x: Tensor) -> Tensor:
-        inner = F.dropout(self.activation(self.fc1(x)), self.dropout.activation, self.training)
+        inner = dropout(self.activation(self.fc1(x)), self.dropout.activation, self.training)
         return self.fc2(inner)
 
     def forward(self, x: Tensor, mask: Optional[Tensor]) -> Tensor:
         """[B, T, D] to [B, T, D]; ``mask`` is bool [B, 1, 1, T], True where a position may be attended to."""
         residual = self.dropout.residual
         if self.pre_norm:
-            x = x + F.dropout(self.attend(self.self_attn_layer_norm(x), mask), residual, self.training)
-            return x + F.dropout(self.feed(self.final_layer_norm(x)), residual, self.training)
-        x = self.self_attn_layer_norm(x + F.dropout(self.attend(x, mask), residual, self.training))
-        return self.final_layer_norm(x + F.dropout(self.feed(x), residual, self.training))
+            x = x + dropout(self.attend(self.self_attn_layer_norm(x), mask), residual, self.training)
+            return x + dropout(self.feed(self.final_layer_norm(x)), residual, self.training)
+        x = self.self_attn_layer_norm(x + dropout(self.attend(x, mask), residual, self.training))
+        return self.final_layer_norm(x + dropout(self.feed(x), residual, self.training))
 
 
 class StudentEncoder(nn.Module):
@@ -166,7 +168,7 @@ class StudentEncoder(nn.Module):
         # fairseq numbers positions from padding_idx + 1; with padding on the right that is one slice for every row.
         first = self.shape.padding + 1
         x = x + self.positions[first : first + tokens.size(1)].to(x.dtype)
-        x = F.dropout(x, self.dropout.residual, self.training)
+        x = dropout(x, self.dropout.residual, self.training)
         mask = None
         if bool(padding.any()):
             mask = ~padding[:, None, None, :]
