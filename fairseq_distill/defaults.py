@@ -92,9 +92,17 @@ CONTRASTIVE_TEMPERATURE = 0.05
 CONTRASTIVE_FILTER = 0.9
 
 # --- lexical path, see modules/lexical.py
-LEXICAL_RIDGE = 0.3
+LEXICAL_RIDGE = 1.0  # measured with the alignment's prior on five languages, docs/results.md
+LEXICAL_WORD_RIDGE = 0.3  # of the fit of teacher-side words
 LEXICAL_DROPOUT = 0.1  # of pieces in the bag; the fit knows its training pairs too well otherwise
 LEXICAL_SENTENCES = 1_000_000  # the fit sees at most so many pairs: its table has long converged by then
+
+# --- word alignment behind the lexical path, see data/alignment.py
+ALIGNMENT_ITERATIONS = 5  # of expectation maximisation, as usual for model 1
+ALIGNMENT_DIAGONAL = 2.0  # preference for the same relative place; measured on zul, docs/results.md
+ALIGNMENT_NULL = 0.1  # chance of a word to come from no piece, against that of coming from one
+ALIGNMENT_LENGTH = 80  # pieces and words of a sentence that take part
+ALIGNMENT_CELLS = 16_000_000  # piece-word cells of the sentences aligned: about 1 GB and half a minute on one core
 
 # --- curriculum
 CURRICULUM_INCREMENTS = 4

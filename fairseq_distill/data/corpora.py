@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from fairseq_distill.errors import DataError
 from fairseq_distill.formats.binarised import Sequences, open_binarised
 from fairseq_distill.formats.dictionary import EOS, PAD
 from fairseq_distill.formats.embeddings import open_embeddings, read_info
+from fairseq_distill.formats.lines import MappedLines
 from fairseq_distill.formats.manifest import Corpus
 from fairseq_distill.languages import parse_language
 
@@ -177,3 +178,9 @@ class Collection:
                 chosen = np.flatnonzero((corpora == number) & (file == each))
                 rows[chosen] = self.parts[number].teacher[each][indices[chosen] - self.firsts[number]]
         return rows
+
+    def teacher_lines(self, directory: Path, indices: np.ndarray) -> Iterator[str]:
+        """The text of the teacher's side, a line for each index; every corpus must have one."""
+        texts = [MappedLines(directory / str(part.corpus.tgt_text)) for part in self.parts]
+        for corpus, index in zip(self.corpus_of(indices), indices):
+            yield texts[corpus][index - self.firsts[corpus]]

@@ -7,21 +7,7 @@ import numpy as np
 
 from fairseq_distill.data.parts import cut_words
 from fairseq_distill.encoder import SentenceEncoder
-from fairseq_distill.errors import DataError
-
-
-class _Lines:
-    """Random access to the lines of a text file: a memory map and where each line begins."""
-
-    def __init__(self, path: Path):
-        if not path.is_file() or not path.stat().st_size:
-            raise DataError(f"{path} does not exist or is empty; prepare the data again.")
-        self.bytes = np.memmap(path, np.uint8, "r")
-        ends = np.flatnonzero(self.bytes == ord("\n"))
-        self.starts = np.concatenate([[0], ends + 1])
-
-    def __getitem__(self, row: int) -> str:
-        return self.bytes[self.starts[row] : self.starts[row + 1] - 1].tobytes().decode("utf-8")
+from fairseq_distill.formats.lines import MappedLines
 
 
 class OnlineTeacher:
@@ -35,7 +21,7 @@ class OnlineTeacher:
 
     def __init__(self, encoder: SentenceEncoder, texts: Sequence[Path], increments: int):
         self.encoder, self.increments = encoder, increments
-        self.texts: List[_Lines] = [_Lines(path) for path in texts]
+        self.texts: List[MappedLines] = [MappedLines(path) for path in texts]
 
     def embed(self, corpora: np.ndarray, rows: np.ndarray, part: np.ndarray) -> np.ndarray:
         """float32 [B, E] of the ``part[b]``-th part (from 1) of line ``rows[b]`` of corpus ``corpora[b]``."""

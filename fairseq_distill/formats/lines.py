@@ -3,10 +3,13 @@
 import contextlib
 import gzip
 import io
+import os
 import sys
 import zlib
 from pathlib import Path
 from typing import BinaryIO, Iterable, Iterator, List
+
+import numpy as np
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, atomic_path
@@ -125,3 +128,21 @@ def require_file(path: PathLike) -> Path:
     if file.stat().st_size == 0:
         raise DataError(f"{file} is empty.")
     return file
+
+
+class MappedLines:
+    """Random access to the lines of a text file: a memory map and where each line begins.
+
+    Raises:
+        DataError: there is no such file, or it is empty.
+    """
+
+    def __init__(self, path: PathLike):
+        if not os.path.isfile(path) or not os.path.getsize(path):
+            raise DataError(f"{path} does not exist or is empty; prepare the data again.")
+        self.bytes = np.memmap(path, np.uint8, "r")
+        ends = np.flatnonzero(self.bytes == ord("\n"))
+        self.starts = np.concatenate([[0], ends + 1])
+
+    def __getitem__(self, row: int) -> str:
+        return self.bytes[self.starts[row] : self.starts[row + 1] - 1].tobytes().decode("utf-8")

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_distill.data.alignment import Counts
+
 logger = logging.getLogger(__name__)
 
 # The bag is so many times its table. Adam moves every weight by about the learning rate, so the fitted bag moves by a
@@ -89,18 +91,38 @@ class _Bags:
 
 
 @torch.no_grad()
+def table_of_words(counts: Counts, words: Tensor) -> Tensor:
+    """What each piece contributes according to the words it goes with: the expected sum of their vectors for one occurrence.
+
+    Args:
+        counts: of V pieces and W words together, see data/alignment.py.
+        words: float32 [W, E], one vector a word.
+
+    Returns:
+        float32 [V, E]; zero for pieces without a word.
+    """
+    of_piece = torch.bincount(torch.from_numpy(counts.pieces), minlength=len(counts.occurrences))
+    offsets = F.pad(of_piece.cumsum(0), (1, 0))[:-1]
+    weights = torch.from_numpy(counts.counts)
+    sums = F.embedding_bag(torch.from_numpy(counts.words), words, offsets, mode="sum", per_sample_weights=weights)
+    return sums / torch.from_numpy(counts.occurrences).clamp_min(1).unsqueeze(1)
+
+
+@torch.no_grad()
 def fit_lexical_table(
     tokens: Tensor,
     lengths: Tensor,
     teacher: Tensor,
     vocabulary: int,
     ridge: float,
+    prior: "Tensor | None" = None,
     iterations: int = 60,
     tolerance: float = 1e-3,
 ) -> Tensor:
-    """The table W that minimises sum over sentences of |W^T a - y|^2 + ridge |W|^2, by conjugate gradients.
+    """The table W that minimises sum over sentences of |W^T a - y|^2 + ridge |W - s P|^2, by conjugate gradients.
 
-    Here a is a sentence's bag of pieces, each 1 / sqrt(length), and y the teacher's embedding scaled to unit length.
+    Here a is a sentence's bag of pieces, each 1 / sqrt(length), y the teacher's embedding scaled to unit length, P the prior
+    (zero without one), and s the number with which s P alone comes nearest.
 
     Args:
         tokens: int64 [sum of lengths], the sentences one after the other, EOS included.
@@ -108,11 +130,12 @@ def fit_lexical_table(
         teacher: float32 [N, E].
         vocabulary: V.
         ridge: weight of the penalty, > 0; in units of (occurrences of a piece) / length.
+        prior: float32 [V, E], what the table is near to where the sentences say little.
         iterations: bound on the steps.
         tolerance: stop when the preconditioned residual has fallen to this share of its start, in every dimension.
 
     Returns:
-        float32 [V, E]; zero for pieces that do not occur.
+        float32 [V, E]; zero, or the prior's row, for pieces that do not occur.
     """
     began = time.time()
     targets = F.normalize(teacher.float(), dim=1)
@@ -122,6 +145,11 @@ def fit_lexical_table(
     )  # Jacobi's preconditioner: frequent pieces would rule the steps otherwise
     table = torch.zeros(vocabulary, targets.size(1))
     residual = bags.transposed(targets)
+    if prior is not None:
+        image = bags.normal(prior)
+        nearest = float((residual * prior).sum() / (image * prior).sum().clamp_min(1e-30))
+        table += nearest * prior
+        residual -= nearest * image  # the gradient at s P, where the penalty's is zero
     direction = residual / scale
     energy = (residual * direction).sum(0)  # [E], one system a dimension
     start = energy.clamp_min(1e-30)

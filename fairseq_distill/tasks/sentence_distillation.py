@@ -14,16 +14,15 @@ from fairseq_distill import defaults
 from fairseq_distill.data.corpora import Collection, open_part
 from fairseq_distill.data.fairseq_datasets import PlannedBatches, TrainingData, ValidationSets
 from fairseq_distill.data.online_teacher import OnlineTeacher
-from fairseq_distill.data.planning import EpochPlanner, sentences_to_fit
+from fairseq_distill.data.planning import EpochPlanner
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.dictionary import MASK, SPECIALS, read_dictionary
 from fairseq_distill.formats.manifest import Manifest, Teacher, read_manifest
 from fairseq_distill.formats.student_state import student_state
-from fairseq_distill.modules.lexical import fit_lexical_table
 from fairseq_distill.tasks.masked_text import mask_policy_of, mask_text_of, masked_apart
 from fairseq_distill.tasks.options import SentenceDistillationConfig, curriculum_of, is_scheduled_validation
-from fairseq_distill.tasks.starting import require_same_training, resumed_from, start_of
+from fairseq_distill.tasks.starting import fitted_table, require_same_training, resumed_from, start_of
 from fairseq_distill.tasks.validation import line_labels, reduce_validation, validate, validation_log
 
 logger = logging.getLogger(__name__)
@@ -195,14 +194,18 @@ class SentenceDistillationTask(FairseqTask):
     def _fit_lexical_path(self, encoder: Any, ridge: float) -> None:
         self.load_dataset("train")
         pairs: Collection = self.datasets["train"].distil
-        rng = np.random.default_rng(self.cfg.seed)
-        chosen = sentences_to_fit(pairs, defaults.LEXICAL_SENTENCES, self.cfg.self_share, rng)
-        tokens, lengths = pairs.flat(chosen)
-        teacher = pairs.teacher(chosen, self.curriculum.increments, self.teacher.dim)
-        table = fit_lexical_table(
-            torch.from_numpy(tokens), torch.from_numpy(lengths), torch.from_numpy(teacher), len(self.dictionary), ridge
+        encoder.lexical.set_table(
+            fitted_table(
+                pairs,
+                self.directory,
+                self.curriculum.increments,
+                self.teacher.dim,
+                len(self.dictionary),
+                ridge,
+                self.cfg.self_share,
+                self.cfg.seed,
+            )
         )
-        encoder.lexical.set_table(table)
 
     def train_step(self, sample: Dict[str, Any], model: Any, *args: Any, **kwargs: Any) -> Any:
         """fairseq's step. A process that has run out of batches is given the last dummy, which may be a valid set."""

@@ -1,13 +1,26 @@
 """How a training starts: anew, from another student, or where it was. Registers nothing."""
 
+import logging
+import time
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from fairseq_distill import defaults
+from fairseq_distill.data.alignment import Sequences, align, number_words, sentences_within
+from fairseq_distill.data.corpora import Collection
+from fairseq_distill.data.planning import sentences_to_fit
 from fairseq_distill.embedding.warm_start import Carried, start_from
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.manifest import Manifest
 from fairseq_distill.formats.student_state import read_student_state
 from fairseq_distill.modules.checkpoint_file import load_checkpoint
+from fairseq_distill.modules.lexical import fit_lexical_table, table_of_words
+
+logger = logging.getLogger(__name__)
 
 _LAST = "checkpoint_last.pt"
 
@@ -46,3 +59,75 @@ def start_of(cfg: Any, model: Any, symbols: Sequence[str], space: str) -> Option
     if not cfg.init_student_from:
         return None
     return start_from(cfg.init_student_from, model.encoder, model.mlm_head, symbols, space, cfg.seed, cfg.init_force)
+
+
+def fitted_table(
+    pairs: Collection,
+    directory: Path,
+    increments: int,
+    dim: int,
+    vocabulary: int,
+    ridge: float,
+    self_share: float,
+    seed: int,
+) -> Tensor:
+    """The table of a new student's lexical path, fitted to the training pairs; see modules/lexical.py.
+
+    Args:
+        pairs: the sentences to distil.
+        directory: the data directory, in which the text of the teacher's side lies.
+        increments: the part of a sentence that is the whole one.
+        dim: E, the teacher's width.
+        vocabulary: V.
+        ridge: weight of the penalty.
+        self_share: of the teacher's own language among the sentences.
+        seed: of the choice of sentences where there are too many.
+
+    Returns:
+        float32 [V, E].
+    """
+    chosen = sentences_to_fit(pairs, defaults.LEXICAL_SENTENCES, self_share, np.random.default_rng(seed))
+    tokens, lengths = pairs.flat(chosen)
+    teacher = torch.from_numpy(pairs.teacher(chosen, increments, dim))
+    prior = None
+    if all(part.corpus.tgt_text for part in pairs.parts):
+        prior = _prior_from_words(pairs, directory, chosen, Sequences(tokens, lengths), teacher, vocabulary, seed)
+    else:
+        logger.info("lexical path | no text of the teacher's side, so no alignment: a plain ridge regression")
+    return fit_lexical_table(
+        torch.from_numpy(tokens), torch.from_numpy(lengths), teacher, vocabulary, ridge, prior=prior
+    )
+
+
+def _prior_from_words(
+    pairs: Collection,
+    directory: Path,
+    chosen: np.ndarray,
+    pieces: Sequences,
+    teacher: Tensor,
+    vocabulary: int,
+    seed: int,
+) -> Tensor:
+    """float32 [V, E], each piece as the words of the teacher's side that it goes with, which are fitted to the teacher first."""
+    began = time.time()
+    # No more lines are read than can be aligned: a cell is a piece and a word, and few lines have less than eight of each.
+    order = np.random.default_rng(seed).permutation(len(chosen))[: defaults.ALIGNMENT_CELLS // 64]
+    lines = pairs.teacher_lines(directory, chosen[order])
+    words, n_words = number_words(lines)
+    pieces = pieces.take(order)
+    n = sentences_within(pieces, words, defaults.ALIGNMENT_CELLS)
+    pieces, words = pieces.head(n), words.head(n)
+    whole = np.flatnonzero(words.lengths > 0)
+    words_of_whole = words.take(whole)
+    vectors = fit_lexical_table(
+        torch.from_numpy(words_of_whole.items),
+        torch.from_numpy(words_of_whole.lengths),
+        teacher[torch.from_numpy(order[whole])],
+        n_words,
+        defaults.LEXICAL_WORD_RIDGE,
+    )
+    counts = align(pieces, words, vocabulary, n_words)
+    logger.info(
+        f"alignment | {n:,} of {len(chosen):,} pairs {n_words:,} words {len(counts.counts):,} piece-word pairs | {time.time() - began:.1f} s"
+    )
+    return table_of_words(counts, vectors)
