@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from fairseq_distill.modules import lexical
 from fairseq_distill.data.alignment import Counts
+from fairseq_distill.modules import lexical
 from fairseq_distill.modules.lexical import LexicalPath, fit_lexical_table, table_of_words
 
 
