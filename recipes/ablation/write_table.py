@@ -150,7 +150,7 @@ def claim_lines(claim: Claim, groups: Sequence[Group], seeds: Sequence[int], fou
     return lines
 
 
-def head_lines(records: Sequence[Record], size: str) -> List[str]:
+def head_lines(records: Sequence[Record], size: str, shown: Sequence[Group]) -> List[str]:
     """What the numbers are, with what they were made, and how to make them again."""
     shape, used = (
         SIZES[size],
@@ -160,7 +160,7 @@ def head_lines(records: Sequence[Record], size: str) -> List[str]:
     )
     updates = ", ".join(f"{each:,}" for each in sorted({record.updates for record in records}))
     hours = sum(record.cpu_seconds for record in records) / 3600
-    groups = "; ".join(f"{group.name}: {' '.join(group.languages)}" for group in GROUPS)
+    groups = "; ".join(f"{group.name}: {' '.join(group.languages)}" for group in shown)
     return [
         "# The paper's claims again",
         "",
@@ -192,7 +192,7 @@ def document(records: Sequence[Record], size: str) -> str:
     there = {record.group for record in chosen}
     groups = [group for group in GROUPS if group.name in DEFAULT_GROUPS or group.name in there]
     seeds = sorted({*SEEDS, *(record.seed for record in chosen)})
-    lines = head_lines(chosen, size)
+    lines = head_lines(chosen, size, groups)
     for claim in CLAIMS:
         lines += claim_lines(claim, groups, seeds, found)
     return "\n".join(lines).rstrip("\n") + "\n"
