@@ -122,3 +122,24 @@ WARMUP_UPDATES = 200
 VALIDATIONS = 12  # during one training, each with a checkpoint
 TRIAL_UPDATES = 120  # from which the pace of a machine is read
 BUDGET_SHARE = 0.95  # of --max-minutes that is planned; the rest is for validation and for a machine that gets slower
+
+# --- recipes/<family>: which text a family's student is trained on and judged with
+MIN_VALID = 50  # pairs of a dev set that xsim is measured on; in a smaller one a sentence is more than 2 points
+HELDOUT = 500  # pairs held out of a language's most trusted download when it has no dev set
+HELDOUT_SHARE = 0.2  # at most this part of a corpus
+CORPUS_PAIRS = 1_000_000  # pairs taken from one download, evenly over the file: mined corpora of large languages have tens of millions
+FETCH_ATTEMPTS = 5  # of one download; the waits between them double
+FETCH_WAIT_S = 5.0  # before the second attempt
+FETCH_TIMEOUT_S = 6 * 3600.0  # for one attempt
+
+# --- recipes/plan.sh: what a family's config gets
+PIVOT_PAIRS = 10_000  # a language with fewer leans on a sister: with some 10k pairs each, Tamasheq stayed above 20% xsim (NLLB)
+PIVOT_RATIO = 3.0  # a sister is a pivot from so many times the pairs
+CURRICULUM_PAIRS = 10_000  # below, the paper advises MLM and the curriculum ("very low-resource"); our reading of it
+PLAN_LANGUAGES = 12  # of one student; a family with more is split by subgroup
+PLAN_SPM_SIZES = ((20_000, 4000), (1_000_000, SPM_SIZE), (10_000_000, 16_000))  # (below so many lines, pieces); our choice
+PLAN_SPM_LARGEST = 32_000
+PLAN_TEMPERATURES = ((2.0, 1.0), (30.0, SAMPLING_TEMPERATURE), (100.0, 3.0))  # (up to so many times the smallest, T); our choice
+PLAN_TEMPERATURE_LARGEST = 5.0  # Arivazhagan et al. (2019)
+
+SLURM_POLL_S = 15.0  # recipes/all.sh --slurm asks the queue so often

@@ -53,7 +53,7 @@ for _part in ("embedding", "teachers"):  # both load a teacher of any kind
 # The programs of data_prep and of the recipes, which nobody imports; one of them lets the teacher embed its side.
 PROGRAMS = {
     "data_prep": (FILES | {"data", "cli", "embedding", "teachers", "teachers/sbert_tokenizer"}, {"numpy", "sentencepiece", "sacremoses"}),
-    "recipes": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch"}),
+    "recipes": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch", "mtdata"}),
     "recipes/ablation": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch", "sentencepiece"}),
 }
 WITH_FAIRSEQ = {"data/fairseq_datasets", "models", "criterions", "optimizers", "tasks"}

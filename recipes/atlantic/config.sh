@@ -1,0 +1,18 @@
+# Atlantic: what differs from the defaults; recipes/README.md explains each setting.
+# shellcheck shell=bash disable=SC2034 # read by recipes/family_config.py
+FAMILY="Atlantic"
+LANGS=(wol fuv ful)
+# language, mtdata id, licence; the most trusted first
+CORPORA=(
+  "wol OPUS-wikimedia-v20230407-eng-wol CC-BY-SA"
+  "wol OPUS-qed-v2.0a-eng-wol QED"
+  "wol OPUS-bible_uedin-v1-eng-wol Bible"
+  "wol AllenAi-nllb-1-eng-wol_Latn ODC-By-1.0"
+  "wol Leipzig-community-2017-wol CC-BY"
+  "fuv OPUS-tico_19-v20201028-eng-fuv CC0-1.0"
+  "fuv AllenAi-nllb-1-eng-fuv_Latn ODC-By-1.0"
+  "ful OPUS-wikimedia-v20230407-eng-ful CC-BY-SA"
+  "ful OPUS-qed-v2.0a-eng-ful QED"
+  "ful Leipzig-community-2017-ful CC-BY"
+  "ful Leipzig-community-2017-fuc CC-BY"
+)

@@ -1,0 +1,17 @@
+# Chadic: what differs from the defaults; recipes/README.md explains each setting.
+# shellcheck shell=bash disable=SC2034 # read by recipes/family_config.py
+FAMILY="Chadic"
+LANGS=(hau)
+# language, mtdata id, licence; the most trusted first
+CORPORA=(
+  "hau OPUS-tico_19-v20201028-eng-hau CC0-1.0"
+  "hau OPUS-ted2020-v1-eng-hau CC-BY-NC-ND-4.0"
+  "hau OPUS-wikimedia-v20230407-eng-hau CC-BY-SA"
+  "hau OPUS-qed-v2.0a-eng-hau QED"
+  "hau OPUS-gnome-v1-eng-hau programs"
+  "hau OPUS-paracrawl-v7.1-eng-hau CC0-1.0"
+  "hau AllenAi-nllb-1-eng-hau_Latn ODC-By-1.0"
+  "hau Statmt-news_crawl-2023-hau News-Crawl"
+  "hau Leipzig-community-2017-hau CC-BY"
+  "hau Leipzig-wikipedia-2021_30k-hau CC-BY"
+)

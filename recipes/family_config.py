@@ -1,0 +1,191 @@
+"""A family's config.sh: read through bash, so that it may say anything bash can, and checked before it is used."""
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from fairseq_distill import defaults
+from fairseq_distill.errors import ConfigError
+from fairseq_distill.formats.lines import read_lines
+from fairseq_distill.languages import parse_language
+
+HERE = Path(__file__).resolve().parent
+LICENCES = HERE / "licences.tsv"
+CURRICULA = ("none", "progressive")
+VOCABULARIES = ("joint", "dedicated")
+LISTS = ("LANGS", "PIVOTS", "CORPORA", "OPTIONS")
+WORDS = ("FAMILY", "VOCABULARY", "SPM_SIZE", "TEMPERATURE", "CURRICULUM", "INCREMENTS")
+_ID = re.compile(r"[A-Za-z0-9_.+]+-[A-Za-z0-9_.+]+-[A-Za-z0-9_.+]+-[A-Za-z]{3}\w*(-[A-Za-z]{3}\w*)?")
+
+
+@dataclass(frozen=True)
+class ListedCorpus:
+    """A corpus of a config.
+
+    Attributes:
+        lang: the student's language of it.
+        id: as ``mtdata list`` writes it, ``OPUS-tico_19-v20201028-eng-swa``.
+        licence: its name in recipes/licences.tsv.
+    """
+
+    lang: str
+    id: str
+    licence: str
+
+    @property
+    def monolingual(self) -> bool:
+        """True when the id names one language."""
+        return len(self.id.split("-")) == 4
+
+
+@dataclass(frozen=True)
+class FamilyConfig:
+    """What a family's student is made of; see recipes/README.md for each setting.
+
+    Attributes:
+        folder: where its config.sh lies; the folder's name is the family's.
+        family: the name for people.
+        langs: the languages the student is for, and may learn from.
+        pivots: larger languages that it learns beside them, so that the small ones can lean on them.
+        corpora: what is downloaded, the most trusted first.
+        vocabulary: ``joint``, one for several languages, or ``dedicated``, one for a single language; always the student's own.
+        spm_size, temperature, curriculum, increments: as in defaults.py unless the config says otherwise.
+        options: further options of fairseq-train.
+    """
+
+    folder: Path
+    family: str
+    langs: Tuple[str, ...]
+    pivots: Tuple[str, ...]
+    corpora: Tuple[ListedCorpus, ...]
+    vocabulary: str
+    spm_size: int
+    temperature: float
+    curriculum: str
+    increments: int
+    options: Tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The folder's name, by which all.sh knows it."""
+        return self.folder.name
+
+    @property
+    def all_languages(self) -> Tuple[str, ...]:
+        """Languages and pivots."""
+        return self.langs + self.pivots
+
+
+def read_licences() -> Dict[str, Tuple[str, str]]:
+    """Licence name -> (class, words): class is open, noncommercial, research or unclear."""
+    rows = [line.split("\t") for line in read_lines(LICENCES) if line and not line.startswith("#")]
+    return {name: (kind, words) for name, kind, words in rows}
+
+
+def _run_bash(path: Path) -> Dict[str, List[str]]:
+    """The variables of a config: name -> values."""
+    program = """
+        set -euo pipefail
+        source "$1"
+        shift
+        set +u
+        for name in "$@"; do
+          declare -n values="$name"
+          printf '%s\\0' "${#values[@]}" "${values[@]}"
+        done
+    """
+    names = [*LISTS, *WORDS]
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-c", program, "bash", str(path), *names],
+        capture_output=True,
+        env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"},
+    )
+    if done.returncode:
+        raise ConfigError(f"{path} does not run in bash: {done.stderr.decode('utf-8', 'replace').strip()}")
+    words = done.stdout.decode("utf-8").split("\0")
+    found: Dict[str, List[str]] = {}
+    for name in names:
+        count = int(words.pop(0))
+        found[name] = [word for word in words[:count] if word]
+        del words[:count]
+    return found
+
+
+def _number(path: Path, name: str, values: List[str], default: float, least: float) -> float:
+    if not values:
+        return default
+    try:
+        number = float(values[0])
+    except ValueError as error:
+        raise ConfigError(f"{path}: {name}={values[0]} is not a number.") from error
+    if number < least:
+        raise ConfigError(f"{path}: {name}={values[0]} must be at least {least:g}.")
+    return number
+
+
+def _choice(path: Path, name: str, values: List[str], choices: Tuple[str, ...], default: str) -> str:
+    chosen = values[0] if values else default
+    if chosen not in choices:
+        raise ConfigError(f"{path}: {name}={chosen} must be one of {', '.join(choices)}.")
+    return chosen
+
+
+def _corpora(path: Path, lines: List[str], languages: Tuple[str, ...]) -> Tuple[ListedCorpus, ...]:
+    licences, found = read_licences(), []
+    for line in lines:
+        words = line.split()
+        if len(words) != 3:
+            raise ConfigError(f"{path}: the corpus {line!r} is not of the form 'LANG MTDATA_ID LICENCE'.")
+        corpus = ListedCorpus(*words)
+        if corpus.lang not in languages:
+            raise ConfigError(f"{path}: {corpus.id} is for {corpus.lang}, which is neither in LANGS nor in PIVOTS.")
+        if not _ID.fullmatch(corpus.id):
+            raise ConfigError(f"{path}: {corpus.id} is not an id as 'mtdata list -id' writes them.")
+        if corpus.licence not in licences:
+            raise ConfigError(
+                f"{path}: {corpus.id} has the licence {corpus.licence}, which {LICENCES.name} does not hold."
+            )
+        found.append(corpus)
+    if len({corpus.id for corpus in found}) < len(found):
+        raise ConfigError(f"{path}: a corpus is listed twice.")
+    return tuple(found)
+
+
+def read_config(folder: Path) -> FamilyConfig:
+    """The checked config of a family's folder.
+
+    Raises:
+        ConfigError: there is none, bash cannot read it, or it says something that does not fit.
+    """
+    path = Path(folder) / "config.sh"
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist; the families are the folders of {HERE} that have a config.sh.")
+    raw = _run_bash(path)
+    langs, pivots = tuple(raw["LANGS"]), tuple(raw["PIVOTS"])
+    if not langs or len(set(langs + pivots)) < len(langs + pivots):
+        raise ConfigError(f"{path}: LANGS and PIVOTS must name at least one language, and each once.")
+    for code in langs + pivots:
+        parse_language(code)
+    return FamilyConfig(
+        folder=Path(folder).resolve(),
+        family=" ".join(raw["FAMILY"]) or Path(folder).name,
+        langs=langs,
+        pivots=pivots,
+        corpora=_corpora(path, raw["CORPORA"], langs + pivots),
+        vocabulary=_choice(
+            path, "VOCABULARY", raw["VOCABULARY"], VOCABULARIES, "joint" if len(langs + pivots) > 1 else "dedicated"
+        ),
+        spm_size=int(_number(path, "SPM_SIZE", raw["SPM_SIZE"], defaults.SPM_SIZE, 8)),
+        temperature=_number(path, "TEMPERATURE", raw["TEMPERATURE"], defaults.SAMPLING_TEMPERATURE, 1.0),
+        curriculum=_choice(path, "CURRICULUM", raw["CURRICULUM"], CURRICULA, "none"),
+        increments=int(_number(path, "INCREMENTS", raw["INCREMENTS"], defaults.CURRICULUM_INCREMENTS, 2)),
+        options=tuple(raw["OPTIONS"]),
+    )
+
+
+def shipped_families() -> List[Path]:
+    """The folders of recipes/ that have a config.sh, by name."""
+    return sorted(path.parent for path in HERE.glob("*/config.sh"))

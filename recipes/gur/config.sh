@@ -1,0 +1,15 @@
+# Gur: what differs from the defaults; recipes/README.md explains each setting.
+# shellcheck shell=bash disable=SC2034 # read by recipes/family_config.py
+FAMILY="Gur"
+LANGS=(mos kbp dop gur dag dga)
+CURRICULUM=progressive
+# language, mtdata id, licence; the most trusted first
+CORPORA=(
+  "mos OPUS-qed-v2.0a-eng-mos QED"
+  "mos AllenAi-nllb-1-eng-mos_Latn ODC-By-1.0"
+  "mos Leipzig-community-2017-mos CC-BY"
+  "kbp AllenAi-nllb-1-eng-kbp_Latn ODC-By-1.0"
+  "dop OPUS-bible_uedin-v1-dop-eng Bible"
+  "dag OPUS-wikimedia-v20230407-dag-eng CC-BY-SA"
+  "dag OPUS-translatewiki-v20250101-dag-eng CC-BY-3.0"
+)

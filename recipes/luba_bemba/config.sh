@@ -1,0 +1,13 @@
+# Luba, Bemba and Tonga: what differs from the defaults; recipes/README.md explains each setting.
+# shellcheck shell=bash disable=SC2034 # read by recipes/family_config.py
+FAMILY="Luba, Bemba and Tonga"
+LANGS=(bem lua toi)
+CURRICULUM=progressive
+# language, mtdata id, licence; the most trusted first
+CORPORA=(
+  "bem OPUS-gnome-v1-bem-eng programs"
+  "bem AllenAi-nllb-1-bem_Latn-eng ODC-By-1.0"
+  "bem Leipzig-community-2017-bem CC-BY"
+  "lua OPUS-translatewiki-v20250101-eng-lua CC-BY-3.0"
+  "lua AllenAi-nllb-1-eng-lua_Latn ODC-By-1.0"
+)

@@ -1,0 +1,15 @@
+# Tsonga and Venda: what differs from the defaults; recipes/README.md explains each setting.
+# shellcheck shell=bash disable=SC2034 # read by recipes/family_config.py
+FAMILY="Tsonga and Venda"
+LANGS=(tso tsc ven)
+# language, mtdata id, licence; the most trusted first
+CORPORA=(
+  "tso OPUS-wikimedia-v20230407-eng-tso CC-BY-SA"
+  "tso OPUS-qed-v2.0a-eng-tso QED"
+  "tso OPUS-gnome-v1-eng-tso programs"
+  "tso AllenAi-nllb-1-eng-tso ODC-By-1.0"
+  "tso Leipzig-community-2017-tso CC-BY"
+  "ven OPUS-wikimedia-v20230407-eng-ven CC-BY-SA"
+  "ven OPUS-qed-v2.0a-eng-ven QED"
+  "ven Leipzig-community-2017-ven CC-BY"
+)
