@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from corpora_root import RECORD
-from family_config import FamilyConfig, ListedCorpus, read_config, read_licences
+from family_config import FamilyConfig, ListedCorpus, read_config, read_licences, shipped_families
 from fetch_client import Patience, fetch, locked, require_mtdata, text_files, unknown_ids, version
 from language_table import canonical
 from plan_family import parse_classes
@@ -199,7 +199,7 @@ def print_listed(configs: List[FamilyConfig], output: Path, licences: str) -> No
 
 
 def main(args: argparse.Namespace) -> None:
-    configs = [read_config(Path(folder)) for folder in args.config]
+    configs = [read_config(Path(folder)) for folder in args.config or shipped_families()]
     if args.check:
         check(configs)
         return
@@ -236,7 +236,13 @@ def parser() -> argparse.ArgumentParser:
         "python recipes/fetch_corpora.py --config recipes/nguni --output work/corpora",
     )
     add = result.add_argument
-    add("--config", required=True, nargs="+", metavar="FOLDER", help="folders with a config.sh")
+    add(
+        "--config",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="folders with a config.sh; all families if none is named",
+    )
     add("--output", metavar="DIR", help="where the corpora go")
     add("--licences", default="", metavar="CLASSES", help="fetch only these classes of licence")
     add("--allow-missing", action="store_true", help="end well even if a corpus could not be fetched")

@@ -13,6 +13,5 @@ CORPORA=(
   "din OPUS-bible_uedin-v1-dik-eng Bible"
   "din OPUS-translatewiki-v20250101-din-eng CC-BY-3.0"
   "din AllenAi-nllb-1-dik_Latn-eng ODC-By-1.0"
-  "nus OPUS-tico_19-v20201028-eng-nus CC0-1.0"
   "nus AllenAi-nllb-1-eng-nus_Latn ODC-By-1.0"
 )
