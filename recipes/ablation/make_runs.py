@@ -20,7 +20,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Sequence, Set, Tuple
 
 from claims import DEFAULT_GROUPS, MAX_POOLED, SIZES, VERSION, Run, Size, claims_named, group_named, planned_runs
 from run_records import Record, append_record, read_records
@@ -41,7 +41,6 @@ from run_sources import (
 
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.formats.manifest import NAME as MANIFEST
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +87,7 @@ class Workshop:
     def __init__(self, work: Path, corpora: Corpora, size_name: str, size: Size, keep: bool = False):
         self.work, self.corpora, self.size_name, self.size, self.keep = work, corpora, size_name, size, keep
         self._locks: Dict[Path, threading.Lock] = defaultdict(threading.Lock)
+        self._ready: Set[Path] = set()  # folders that this sitting has made or found up to date
         self._own = threading.Lock()
 
     @contextlib.contextmanager
@@ -101,26 +101,28 @@ class Workshop:
         """The folder of the max-pooled teacher, trained if it is not there."""
         folder = self.work / "teachers" / teacher_key(self.size_name, self.corpora)
         with self._alone_with(folder):
-            if not (folder / "teacher.json").is_file():
+            if folder not in self._ready:
                 text, log = self.work / "data" / f"text-{folder.name}", self.work / "log" / f"teacher-{folder.name}.log"
-                logger.info(f"ablation | the max-pooled teacher is trained: {log}")
+                logger.info(f"ablation | the max-pooled teacher, trained unless it is there: {log}")
                 prepare = prepare_command(text, teacher_text_options(self.corpora), MINILM_SPEC)
                 execute([*prepare, "--stop-stage", "1"], log)
                 execute(teacher_command(text, folder, self.size), log)
+                self._ready.add(folder)
         return folder
 
     def data(self, run: Run) -> Path:
-        """The data directory of a run, prepared if it is not there."""
+        """The data directory of a run; prepare.sh makes only what is not there or no longer holds."""
         folder = self.work / "data" / data_key(run, self.size_name, self.corpora)
         teacher, spm = MINILM_SPEC, None
         if run.variant.teacher == MAX_POOLED:
             made = self.teacher()
             teacher, spm = f"laser2:{made}", vocabulary_model(run, made)
         with self._alone_with(folder):
-            if not (folder / MANIFEST).is_file():
+            if folder not in self._ready:
                 log = self.work / "log" / f"data-{folder.name}.log"
-                logger.info(f"ablation | data for {run.name} are prepared: {log}")
+                logger.info(f"ablation | data of {run.name}, prepared unless they are there: {log}")
                 execute(prepare_command(folder, data_options(run, self.size, self.corpora), teacher, spm), log)
+                self._ready.add(folder)
         return folder
 
     def train(self, run: Run, key: str, data: Path) -> Tuple[Path, float]:
