@@ -178,8 +178,10 @@ def numbers(text: str) -> List[int]:
     return list(dict.fromkeys(map(int, words)))
 
 
-def make_all(pending: Sequence[Tuple[Run, str]], workshop: Workshop, results: Path, jobs: int) -> List[str]:
-    """Make runs, ``jobs`` at a time, in their order; what went wrong, a sentence a run."""
+def make_all(
+    pending: Sequence[Tuple[Run, str]], workshop: Workshop, results: Path, jobs: int, only_data: bool = False
+) -> List[str]:
+    """Make runs, or their data alone, ``jobs`` at a time, in their order; what went wrong, a sentence a run."""
     failures: List[str] = []
 
     def make(item: Tuple[int, Tuple[Run, str]]) -> None:
@@ -187,6 +189,9 @@ def make_all(pending: Sequence[Tuple[Run, str]], workshop: Workshop, results: Pa
         label = f"ablation | run {number} of {len(pending)} | {run.name}"
         logger.info(f"{label} | {key} begins")
         try:
+            if only_data:
+                workshop.data(run)
+                return
             record = workshop.record(run, key)
             append_record(results, record)
         except (DataError, ConfigError) as error:
@@ -224,7 +229,7 @@ def main(args: argparse.Namespace) -> None:
         except BlockingIOError as error:
             raise ConfigError(f"Another run.sh is at work in {work}; wait for it, or give another --work.") from error
         workshop = Workshop(work, corpora, args.size, size, args.keep)
-        failures = make_all(pending, workshop, Path(args.results).resolve(), args.jobs)
+        failures = make_all(pending, workshop, Path(args.results).resolve(), args.jobs, args.prepare)
     if failures:
         raise DataError(f"{len(failures)} of {len(pending)} runs failed; the first: {failures[0]}")
 
@@ -245,6 +250,7 @@ def parser() -> argparse.ArgumentParser:
     add("--work", default=str(REPOSITORY / "work" / "ablation"), metavar="DIR", help="for data, teachers, logs")
     add("--results", default=str(RESULTS), metavar="FILE", help="results, a line a run")
     add("--keep", action="store_true", help="keep the students")
+    add("--prepare", action="store_true", help="only make the data and the teacher that the runs need")
     add("--dry-run", action="store_true", help="only list the runs that are to be made")
     return result
 
