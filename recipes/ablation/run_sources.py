@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from claims import ALL, GROUPS, MAX_POOLED, SIZES, TEACHER_LANGUAGES, TEACHERS, Run, Size, group_named
+from claims import ALL, GROUPS, MAX_POOLED, OWN, SIZES, TEACHER_LANGUAGES, TEACHERS, Run, Size, group_named
 from max_pooled_teacher import VERSION as TEACHER_VERSION
 
 from fairseq_distill.errors import ConfigError
@@ -110,7 +110,9 @@ def data_options(run: Run, size: Size, corpora: Corpora) -> List[Tuple[str, str]
     options += [("--mono", f"{lang}={path}") for lang in languages for path in corpora.monolingual(lang)]
     for lang, prefix in pairs_of(corpora, languages, "dev", size.smallest_set):
         options.append(("--valid", f"{PIVOT}-{lang}={prefix}"))
-    return [*options, ("--spm-size", str(size.spm_size)), ("--increments", str(run.variant.increments))]
+    if run.variant.vocabulary == OWN:  # a given model has its own size
+        options.append(("--spm-size", str(size.spm_size)))
+    return [*options, ("--increments", str(run.variant.increments))]
 
 
 def files_of(options: Sequence[Tuple[str, str]], corpora: Corpora) -> List[Path]:
