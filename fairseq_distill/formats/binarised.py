@@ -1,4 +1,7 @@
-"""fairseq's mmap ``.bin``/``.idx`` files without fairseq, with a gather that fetches many sentences at once."""
+"""fairseq's mmap ``.bin``/``.idx`` files without fairseq, with a gather that fetches many sentences at once.
+
+The legacy layout (``--dataset-impl cached``) can be read too, to be written again as mmap.
+"""
 
 import struct
 from dataclasses import dataclass
@@ -8,9 +11,10 @@ from typing import Optional
 import numpy as np
 
 from fairseq_distill.errors import DataError
-from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.atomic import PathLike, atomic_path
 
 _MAGIC = b"MMIDIDX\x00\x00"
+_LEGACY_MAGIC = b"TNTIDX\x00\x00"
 _HEADER_BYTES = 26  # magic, uint64 version, uint8 type, uint64 number of sentences
 _TYPES = {1: np.uint8, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64, 8: np.uint16, 9: np.uint32, 10: np.uint64}
 
@@ -95,3 +99,68 @@ def open_binarised(prefix: PathLike) -> Sequences:
     if size != needed:
         raise DataError(f"{bin_path} has {size:,} bytes, but {index_path} describes {needed:,}; binarise again.")
     return Sequences(np.memmap(bin_path, item, "r"), starts, np.asarray(lengths))
+
+
+def open_legacy(prefix: PathLike) -> Sequences:
+    """The sentences of files in the legacy layout, read into memory.
+
+    Raises:
+        DataError: a file is missing, damaged or of another layout.
+    """
+    index_path, bin_path = Path(f"{prefix}.idx"), Path(f"{prefix}.bin")
+    for path in (index_path, bin_path):
+        if not path.is_file():
+            raise DataError(f"{path} does not exist.")
+    index = index_path.read_bytes()
+    if index[: len(_LEGACY_MAGIC)] != _LEGACY_MAGIC or len(index) < 48:
+        raise DataError(f"{index_path} is no index of the legacy layout (--dataset-impl cached).")
+    _version, code, width, n, n_sizes = struct.unpack("<QQQQQ", index[8:48])
+    if code not in _TYPES or np.dtype(_TYPES[code]).itemsize != width or n_sizes != n:
+        raise DataError(
+            f"{index_path} describes no sentences of ids (type {code}, {n_sizes:,} sizes for {n:,} sentences)."
+        )
+    if len(index) != 48 + 8 * (2 * (n + 1) + n):
+        raise DataError(f"{index_path} has {len(index):,} bytes, not those of {n:,} sentences; binarise again.")
+    offsets = np.frombuffer(index, np.int64, n + 1, 48 + 8 * (n + 1))
+    lengths = np.frombuffer(index, np.int64, n, 48 + 16 * (n + 1))
+    ends = np.cumsum(lengths)
+    if n and (lengths.min() < 1 or not np.array_equal(offsets[1:], ends)):
+        raise DataError(f"{index_path} is damaged: its sentences do not follow one another; binarise again.")
+    needed = int(offsets[-1]) * width
+    if bin_path.stat().st_size != needed:
+        raise DataError(f"{bin_path} has {bin_path.stat().st_size:,} bytes, but {index_path} describes {needed:,}.")
+    tokens = np.fromfile(bin_path, _TYPES[code]).astype(np.int64) - 1  # ids are stored plus one, for Lua
+    return Sequences(tokens, ends - lengths, lengths.astype(np.int32))
+
+
+def open_either(prefix: PathLike) -> Sequences:
+    """:func:`open_binarised`, or :func:`open_legacy` where the files have that layout."""
+    index = Path(f"{prefix}.idx")
+    if index.is_file():
+        with open(index, "rb") as stream:
+            if stream.read(len(_LEGACY_MAGIC)) == _LEGACY_MAGIC:
+                return open_legacy(prefix)
+    return open_binarised(prefix)
+
+
+def write_binarised(prefix: PathLike, tokens: np.ndarray, lengths: np.ndarray) -> None:
+    """Write sentences in fairseq's mmap layout, as ``fairseq-preprocess`` does.
+
+    Args:
+        tokens: int [T], 0 or more, the sentences one after the other, each with its EOS.
+        lengths: int [N], at least 1, T in all.
+
+    Raises:
+        ValueError: the lengths do not add up to T.
+    """
+    if int(lengths.sum()) != len(tokens):
+        raise ValueError(f"{len(tokens):,} ids, but lengths of {int(lengths.sum()):,}")
+    code = 8 if int(tokens.max(initial=0)) < 65_500 else 4  # uint16 or int32, fairseq's own bound
+    item = np.dtype(_TYPES[code])
+    starts = (np.cumsum(lengths, dtype=np.int64) - lengths) * item.itemsize
+    with atomic_path(f"{prefix}.bin") as path:
+        np.ascontiguousarray(tokens, item).tofile(path)
+    with atomic_path(f"{prefix}.idx") as path, open(path, "wb") as stream:
+        stream.write(_MAGIC + struct.pack("<QBQ", 1, code, len(lengths)))
+        stream.write(np.ascontiguousarray(lengths, np.int32).tobytes())
+        stream.write(starts.astype(np.int64).tobytes())

@@ -179,7 +179,9 @@ class EmbeddingWriter:
             ValueError: wrong width, or more rows than announced.
         """
         if rows.ndim != 2 or rows.shape[1] != self.dim or self.written + len(rows) > self.n:
-            raise ValueError(f"{rows.shape} rows do not fit {self.path}: {self.n - self.written} x {self.dim} are expected")
+            raise ValueError(
+                f"{rows.shape} rows do not fit {self.path}: {self.n - self.written} x {self.dim} are expected"
+            )
         with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinity, which is refused below
             rows = np.ascontiguousarray(rows, dtype=self.dtype)
         require_finite(rows, self.path, self.written)

@@ -115,6 +115,11 @@ def read_manifest(directory: PathLike) -> Manifest:
         DataError: there is none, or it is not valid.
     """
     path = Path(directory) / NAME
+    if Path(directory).is_file():
+        raise DataError(
+            f"{directory} is a file, not a data directory. Of a data configuration of fairseq's nllb branch make one: "
+            f"python data_prep/from_nllb.py --config {directory} --data DIR --teacher KIND:PATH."
+        )
     if not path.is_file():
         raise DataError(
             f"{path} does not exist: {directory} is not a data directory; make one with data_prep/prepare.sh."
