@@ -100,8 +100,11 @@ def laser3_of(
             f"{path}: tensors do not fit a LASER3 encoder ({' '.join(str(error).split())[:300]})."
         ) from error
     teacher = Teacher("laser2", "", shape.dim, "max", "eng")
+    # Where cls is pooled, the student puts BOS before a sentence itself.
+    tokenised = bos and shape.pooling != "cls"
+    spm_bytes = spm_file.read_bytes()
     state = StudentState(
-        spm_file.read_bytes(), parts.dictionary, NORMALISER, teacher, _languages(path), shape.max_positions, bos
+        spm_bytes, parts.dictionary, NORMALISER, teacher, _languages(path), shape.max_positions, tokenised
     )
     name = fingerprint(f"laser3-{shape.pooling}{'-bos' if bos else ''}", parts.weights, state)
     teacher.space = space or space_beside(path) or name
