@@ -52,8 +52,12 @@ def draw(lines: Iterator[str], size: int, wanted: int) -> Iterator[str]:
 
 def training_lines(lines: List[str]) -> List[str]:
     """Lines as SentencePiece is to see them: normalised, without a symbol that fairseq's dictionary reserves."""
-    # Such a symbol must not become a piece: a space inside keeps it from being one.
-    return [_RESERVED.sub(lambda match: " ".join(match[0]), normalise(line)) for line in lines]
+    return without_reserved([normalise(line) for line in lines])
+
+
+def without_reserved(lines: List[str]) -> List[str]:
+    """Lines in which no symbol that fairseq's dictionary reserves can become a piece: a space inside keeps it from that."""
+    return [_RESERVED.sub(lambda match: " ".join(match[0]), line) for line in lines]
 
 
 def train(text: Path, size: int, n_lines: int) -> Tuple[bytes, int]:

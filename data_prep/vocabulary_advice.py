@@ -3,6 +3,7 @@
 The rule, and the measurement behind its numbers, is explained in docs/vocabulary.md.
 """
 
+import functools
 import logging
 import tempfile
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
-from spm_training import draw, train, training_lines, wanted_lines
-from vocabulary_statistics import SpmVocabulary, Vocabulary, measure, piece_frequency
+from spm_training import draw, train, wanted_lines, without_reserved
+from vocabulary_statistics import SpmVocabulary, Vocabulary, measure
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.atomic import disk_error
 from fairseq_distill.formats.vocabulary import Advice, PieceCounts, VocabularyReport
+from fairseq_distill.text import normalise
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,11 @@ class LanguageText:
     heldout: List[str]
     total: int
     source: str
+
+    @functools.cached_property
+    def normalised(self) -> List[str]:
+        """The training lines as vocabularies see them."""
+        return [normalise(line) for line in self.train]
 
 
 def split_text(lines: Sequence[str], total: int) -> LanguageText:
@@ -77,7 +84,7 @@ def candidates(
         try:
             with open(file, "w", encoding="utf-8") as stream:
                 for text, number in zip(texts.values(), wanted):
-                    for line in training_lines(list(draw(iter(text.train), len(text.train), int(number)))):
+                    for line in draw(iter(without_reserved(text.normalised)), len(text.normalised), int(number)):
                         stream.write(line + "\n")
         except OSError as error:
             raise disk_error(error, file) from error
@@ -98,11 +105,11 @@ def candidates(
                 break
 
 
-def training_frequency(vocabulary: Vocabulary, texts: Dict[str, LanguageText]) -> np.ndarray:
+def training_frequency(vocabulary: SpmVocabulary, texts: Dict[str, LanguageText]) -> np.ndarray:
     """How often all the languages' training text holds each piece, estimated where the lines are a sample."""
     total = np.zeros(vocabulary.size)
     for text in texts.values():
-        total += piece_frequency(vocabulary, text.train, text.total / max(len(text.train), 1))
+        total += vocabulary.frequency(text.normalised) * text.total / max(len(text.normalised), 1)
     return total
 
 
@@ -123,11 +130,10 @@ def compare(
     Raises:
         ConfigError: no size is large enough for the letters of the text.
     """
-    rows = [
-        measure(vocabulary, lang, text.heldout, kind, training_frequency(vocabulary, texts))
-        for kind, vocabulary in others
-        for lang, text in texts.items()
-    ]
+    rows = []
+    for kind, vocabulary in others:
+        frequency = training_frequency(vocabulary, texts) if isinstance(vocabulary, SpmVocabulary) else None
+        rows += [measure(vocabulary, lang, text.heldout, kind, frequency) for lang, text in texts.items()]
     if len(texts) > 1:
         rows += candidates(texts, sizes, temperature, "joint")
     for lang, text in texts.items():

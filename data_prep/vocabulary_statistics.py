@@ -99,6 +99,19 @@ class SpmVocabulary:
         characters = np.where(spelled >= 0, spelled, characters)
         return Cut(ids, texts, characters, self._unknown[ids], starts, lengths)
 
+    def frequency(self, normalised: Sequence[str]) -> np.ndarray:
+        """How often a text holds each piece; float64 [size].
+
+        Args:
+            normalised: the text's lines, as :func:`fairseq_distill.text.normalise` leaves them.
+        """
+        total = np.zeros(self.size)
+        for first in range(0, len(normalised), _CHUNK):
+            rows = self.spm.encode(list(normalised[first : first + _CHUNK]), out_type=int)
+            ids = np.fromiter(itertools.chain.from_iterable(rows), np.int64)
+            total += np.bincount(ids, minlength=self.size)
+        return total
+
 
 class TokenizerVocabulary:
     """The tokenizer of a sentence-transformers teacher, on text as it is: it normalises by itself.
@@ -184,7 +197,7 @@ def measure(
         lang: the language; of one without spaces between words the unit is the character.
         lines: held-out sentences.
         kind: one of :data:`fairseq_distill.formats.vocabulary.KINDS`.
-        frequency: float [size], how often the training text holds each piece, see :func:`piece_frequency`.
+        frequency: float [size], how often the training text holds each piece, see :meth:`SpmVocabulary.frequency`.
     """
     unspaced = parse_language(lang).unspaced
     totals: Dict[str, int] = dict.fromkeys(
@@ -237,14 +250,6 @@ def _words(cut: Cut) -> "tuple[int, int]":
     with_letters = np.add.reduceat(pieces.astype(np.int64), first)
     unknown = np.add.reduceat((pieces & cut.unknown).astype(np.int64), first)
     return int((with_letters > 0).sum()), int(((with_letters == 1) & (unknown == 0)).sum())
-
-
-def piece_frequency(vocabulary: Vocabulary, lines: Sequence[str], scale: float = 1.0) -> np.ndarray:
-    """How often a text holds each piece, times ``scale`` (when the lines are a sample of more); float64 [size]."""
-    total = np.zeros(vocabulary.size)
-    for first in range(0, len(lines), _CHUNK):
-        total += np.bincount(vocabulary.cut(lines[first : first + _CHUNK]).ids, minlength=vocabulary.size)
-    return total * scale
 
 
 def spm_file(path: PathLike, dictionary: Optional[Dictionary] = None) -> SpmVocabulary:

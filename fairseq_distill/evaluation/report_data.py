@@ -8,6 +8,7 @@ from typing import Dict, List, Optional, Sequence
 import numpy as np
 
 from fairseq_distill.evaluation.report_html import big_number, details, escape, facts, missing, number, paragraph, table
+from fairseq_distill.evaluation.report_vocabulary import measured_vocabularies
 from fairseq_distill.formats.binarised import Sequences, open_binarised
 from fairseq_distill.formats.dictionary import EOS, MASK, SPECIALS, UNK, Dictionary, read_dictionary
 from fairseq_distill.formats.lines import iter_lines
@@ -157,7 +158,7 @@ def vocabulary_section(data_dir: Path, manifest: Optional[Manifest]) -> str:
     if not (data_dir / manifest.dictionary).is_file():
         return missing(f"{manifest.dictionary} is no longer in the data directory, so the vocabulary cannot be shown.")
     dictionary = read_dictionary(data_dir / manifest.dictionary)
-    pieces = [piece for piece in dictionary.symbols[len(SPECIALS) :] if piece != MASK]
+    pieces = [piece for piece in dictionary.symbols[len(SPECIALS) :] if piece not in (MASK, *SPECIALS)]
     bare = [piece.lstrip(_SPACE) for piece in pieces]
     starts = sum(piece.startswith(_SPACE) for piece in pieces)
     items = [
@@ -166,7 +167,7 @@ def vocabulary_section(data_dir: Path, manifest: Optional[Manifest]) -> str:
         ("Start a word", f"{100 * starts / max(len(pieces), 1):.0f} %"),
         ("Characters a piece", number(sum(map(len, bare)) / max(len(bare), 1))),
     ]
-    return facts(items) + _languages(data_dir, manifest, dictionary)
+    return facts(items) + measured_vocabularies(manifest.vocabulary) + _languages(data_dir, manifest, dictionary)
 
 
 def _languages(data_dir: Path, manifest: Manifest, dictionary: Dictionary) -> str:
@@ -191,7 +192,7 @@ def _languages(data_dir: Path, manifest: Manifest, dictionary: Dictionary) -> st
     body = ""
     if rows:
         head = ("Language", "Sentences looked at", "Pieces a sentence", "Pieces", "Unknown pieces")
-        body += table(head, rows, (1, 2, 3, 4), "How the vocabulary cuts each language", "stack")
+        body += table(head, rows, (1, 2, 3, 4), "How the vocabulary cuts the training text", "stack")
     if examples:
         body += f'<h3>Sentences as pieces</h3><ul class="plain segmented">{"".join(examples[:_MOST_LANGUAGES])}</ul>'
     if absent:

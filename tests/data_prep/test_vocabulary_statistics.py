@@ -12,7 +12,6 @@ from vocabulary_statistics import (
     SpmVocabulary,
     TokenizerVocabulary,
     measure,
-    piece_frequency,
     read_spm,
     spm_file,
 )
@@ -20,6 +19,7 @@ from vocabulary_statistics import (
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.dictionary import SPECIALS, Dictionary, laser_dictionary
+from fairseq_distill.text import normalise
 from tests.reference.vocabulary import count
 
 TEXT = [
@@ -46,13 +46,17 @@ def spm(size=45, **options):
 MODEL = spm()
 
 
+def frequency_of(vocabulary, lines):
+    return vocabulary.frequency([normalise(line) for line in lines])
+
+
 @pytest.mark.parametrize("without", [0, 12])
 def test_counts_equal_a_slow_count(without):
     reference = sentencepiece.SentencePieceProcessor(model_proto=MODEL)
     pieces = [reference.id_to_piece(i) for i in range(reference.get_piece_size())]
     dictionary = laser_dictionary(pieces[: len(pieces) - without], "spm+1")
     vocabulary = SpmVocabulary(MODEL, "x.spm", dictionary)
-    frequency = piece_frequency(vocabulary, TEXT * 3)
+    frequency = frequency_of(vocabulary, TEXT * 3)
     row = measure(vocabulary, "swa", TEXT + ODD, "given", frequency)
     expected = count(
         reference,
@@ -89,15 +93,15 @@ def test_text_in_chunks_gives_the_same(monkeypatch):
     import vocabulary_statistics
 
     vocabulary = SpmVocabulary(MODEL)
-    whole = measure(vocabulary, "swa", TEXT + ODD, "joint", piece_frequency(vocabulary, TEXT))
+    whole = measure(vocabulary, "swa", TEXT + ODD, "joint", frequency_of(vocabulary, TEXT))
     monkeypatch.setattr(vocabulary_statistics, "_CHUNK", 3)
-    assert measure(vocabulary, "swa", TEXT + ODD, "joint", piece_frequency(vocabulary, TEXT)) == whole
+    assert measure(vocabulary, "swa", TEXT + ODD, "joint", frequency_of(vocabulary, TEXT)) == whole
 
 
 def test_frequency_is_that_of_the_ids():
     vocabulary = SpmVocabulary(MODEL)
-    frequency = piece_frequency(vocabulary, ["ya ya", "ya"], scale=2.0)
-    assert frequency.sum() == 6 and frequency[vocabulary.spm.piece_to_id("▁ya")] == 6
+    frequency = vocabulary.frequency(["ya ya", "ya", ""])
+    assert frequency.sum() == 3 and frequency[vocabulary.spm.piece_to_id("▁ya")] == 3 and len(frequency) == 45
 
 
 def test_a_character_of_bytes_counts_once():
