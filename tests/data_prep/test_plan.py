@@ -1,6 +1,9 @@
+import math
+
 import pytest
 from plan import corpus_name, make_plan, parser
 
+from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError, DataError
 
 
@@ -93,3 +96,40 @@ def test_missing_and_empty_files(bitext, tmp_path):
 def test_a_language_without_validation_is_said(bitext, caplog):
     plan_of(f"--bitext=eng-swa={bitext}")
     assert "no --valid for swa" in caplog.text
+
+
+def test_the_size_of_a_vocabulary_may_be_left_to_the_advice(bitext):
+    base = f"--bitext=eng-swa={bitext}"
+    assert plan_of(base).spm_size == defaults.SPM_SIZE
+    assert plan_of(base, "--spm-size=auto").spm_size == 0
+    assert plan_of(base, "--spm-size=500", "--spm-temperature=inf").spm_temperature == math.inf
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--spm-size=many"], "--spm-size many must be auto or a number >= 8"),
+        (["--spm-size=7"], "--spm-size 7 must be"),
+        (["--spm-temperature=0.5"], "--spm-temperature 0.5 must be a number >= 1"),
+        (["--spm-temperature=nan"], "--spm-temperature nan must be"),
+        (["--cvocab={0}.swa"], "goes with --spm-model"),
+        (["--spm-model={0}.swa", "--spm-size=100"], "leave --spm-size 100 out"),
+    ],
+)
+def test_contradictions_about_the_vocabulary_are_refused(bitext, options, message):
+    with pytest.raises(ConfigError, match=message):
+        plan_of(f"--bitext=eng-swa={bitext}", *(option.format(bitext) for option in options))
+
+
+def test_a_cvocab_beside_the_model_is_taken(bitext, tmp_path):
+    base = f"--bitext=eng-swa={bitext}"
+    (tmp_path / "laser2.spm").write_bytes(b"x")
+    model = f"--spm-model={tmp_path}/laser2.spm"
+    assert plan_of(base, model).cvocab is None
+    (tmp_path / "laser2.cvocab").write_text("a 1\n")
+    plan = plan_of(base, model)
+    assert (plan.spm_model, plan.cvocab) == (f"{tmp_path}/laser2.spm", f"{tmp_path}/laser2.cvocab")
+    (tmp_path / "other").write_text("a 1\n")
+    assert plan_of(base, model, f"--cvocab={tmp_path}/other").cvocab == f"{tmp_path}/other"
+    with pytest.raises(DataError, match="nowhere.spm does not exist"):
+        plan_of(base, f"--spm-model={tmp_path}/nowhere.spm")

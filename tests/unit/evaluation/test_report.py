@@ -319,6 +319,32 @@ def test_vocabulary_is_measured_on_the_binarised_text(work):
     assert f"{pieces / units:.2f} a word" in words and f"{100 * unknown / pieces:.3f} %" in words
 
 
+def test_vocabularies_and_the_advice_are_on_the_page(html, work):
+    words = Page(html).words
+    assert "How vocabularies cut held-out text" in words and "Vocabularies compared (4)" in words
+    assert "A vocabulary of its own for swa: 8,000 pieces: beyond it" in words
+    assert "languages' shares at temperature 2. Measured on the validation sets." in words
+    manifest = read_manifest(work / "data")
+    row = manifest.vocabulary.of("swa", "student")[0]
+    for share in (row.unknown_share, row.whole_share, row.coverage):
+        assert f"{100 * share:.1f}" in words or f"{100 * share:.2f}" in words
+    manifest.vocabulary = None
+    write_manifest(work / "data", manifest)
+    assert "How vocabularies cut held-out text" not in read(report(work)).words
+
+
+def test_where_a_vocabulary_is_from_is_said(work):
+    manifest = read_manifest(work / "data")
+    nasty = "<b>laser2.spm"
+    manifest.vocabulary = replace(
+        manifest.vocabulary, origin=nasty, heldout={"swa": "train", "zul": "valid"}, advice=[]
+    )
+    write_manifest(work / "data", manifest)
+    page = read(report(work))
+    assert page.unbalanced == [] and f"Taken from {nasty}." in page.words
+    assert "Measured on lines of the training text for swa, the validation sets for the others." in page.words
+
+
 def test_embedded_json_cannot_end_its_script():
     data = {"a": "</script><!-- <script> & \u2028\u2029", "b": [1, 2.5, None, "é"]}
     text = embedded_json(data)
