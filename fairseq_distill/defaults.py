@@ -90,6 +90,12 @@ DROPOUT = 0.1
 CONTRASTIVE_WEIGHT = 0.0
 CONTRASTIVE_TEMPERATURE = 0.05
 CONTRASTIVE_FILTER = 0.9
+CONTRASTIVE_QUEUE = 0  # negatives of the batch itself; LASER3-CO has a queue of 4096
+
+# --- watching a training
+GRADIENT_NORM_INTERVAL = 200  # a backward pass an objective: below 1 % of the time with two objectives
+COLLAPSE_VARIANCE = 0.02
+COLLAPSE_PATIENCE = 5
 
 # --- lexical path, see modules/lexical.py
 LEXICAL_RIDGE = 1.0  # measured with the alignment's prior on five languages, docs/results.md

@@ -1,7 +1,7 @@
 """``--criterion sentence_distillation``: cosine distillation and masked language modelling, each a mean over its own items."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -13,13 +13,17 @@ from torch import Tensor
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError, DataError
+from fairseq_distill.modules.gradients import ObjectiveGradients
 from fairseq_distill.modules.losses import DISTILLATION_LOSSES, contrastive_loss
 
 
 @dataclass
 class SentenceDistillationCriterionConfig(FairseqDataclass):
     distil_loss: ChoiceEnum(tuple(DISTILLATION_LOSSES)) = field(  # type: ignore[valid-type]
-        default="cosine", metadata={"help": "distance between student and teacher embeddings; the paper's is cosine"}
+        default="cosine",
+        metadata={
+            "help": "distance between student and teacher embeddings: cosine (the paper's), mse, or smooth_l1, which far-off components do not dominate"
+        },
     )
     distil_weight: float = field(default=1.0, metadata={"help": "weight of the distillation loss, >= 0"})
     mlm_weight: float = field(
@@ -28,7 +32,9 @@ class SentenceDistillationCriterionConfig(FairseqDataclass):
     )
     contrastive_weight: float = field(
         default=defaults.CONTRASTIVE_WEIGHT,
-        metadata={"help": "weight of the in-batch contrastive loss, >= 0; 0 switches it off"},
+        metadata={
+            "help": "weight of the contrastive loss, >= 0; 0 switches it off; its negatives are the batch's, or those of --contrastive-queue"
+        },
     )
     contrastive_temperature: float = field(
         default=defaults.CONTRASTIVE_TEMPERATURE, metadata={"help": "temperature of its softmax, > 0"}
@@ -45,38 +51,45 @@ class SentenceDistillationCriterionConfig(FairseqDataclass):
 class SentenceDistillationCriterion(FairseqCriterion):
     """The loss of an update is (mean over its distilled sentences) + weight x (mean over its masked pieces).
 
+    With ``--corpus-weights`` the first is a weighted mean, sum of weight x loss over sum of weights, as is that of the
+    contrastive loss.
+
     Every batch knows the totals of its whole update (data/batching.py), so the sums below add up to those means whatever
     the number of processes and micro-batches: fairseq divides the gradient by the sum of ``sample_size``, which is the
-    number of distilled sentences (of masked pieces in an update without any sentence to distil).
+    number of distilled sentences, each times its corpus's weight (of masked pieces in an update without any sentence to distil).
     """
 
     def __init__(self, cfg: SentenceDistillationCriterionConfig, task: Any):
         super().__init__(task)
         if min(cfg.distil_weight, cfg.mlm_weight, cfg.contrastive_weight) < 0 or cfg.contrastive_temperature <= 0:
             raise ConfigError("Weights of losses must be 0 or more, and the contrastive temperature above 0.")
+        if task.cfg.contrastive_queue and not cfg.contrastive_weight:
+            raise ConfigError(f"--contrastive-queue {task.cfg.contrastive_queue} needs --contrastive-weight above 0.")
         self.cfg = cfg
         self.distance = DISTILLATION_LOSSES[str(cfg.distil_loss)]
         self.languages: List[str] = list(task.languages)
+        # Set by the task for the updates in which each objective's gradient is measured.
+        self.gradients: Optional[ObjectiveGradients] = None
 
     def forward(self, model: Any, sample: Dict[str, Any], reduce: bool = True) -> Tuple[Tensor, float, Dict[str, Any]]:
         """The summed loss, the sample size, and what is logged; see the class for the normalisation."""
         output = model(**sample["net_input"])
-        teacher, language = sample["teacher"], sample["language"]
-        n_distil, n_masked = len(teacher), len(sample["mlm_targets"])
-        unit = sample["distil_total"] if sample["distil_total"] else sample["masked_total"]
+        teacher, language, weight = sample["teacher"], sample["language"], sample["weight"]
+        n_distil, n_masked = sample["distil_weight"], len(sample["mlm_targets"])
+        unit = sample["update_total"]
 
         distil = self.distance(output["embedding"], teacher)  # [B]
-        loss = self.cfg.distil_weight * distil.sum()
-        contrast = distil.new_zeros(())
-        if self.cfg.contrastive_weight and n_distil:
-            contrast = contrastive_loss(
-                output["embedding"], teacher, self.cfg.contrastive_temperature, self.cfg.contrastive_filter
-            ).sum()
-            loss = loss + self.cfg.contrastive_weight * contrast
-        mlm = distil.new_zeros(())
+        terms = {"distil": self.cfg.distil_weight * (distil * weight).sum()}
+        contrast = mlm = distil.new_zeros(())
+        if self.cfg.contrastive_weight and len(teacher):
+            contrast = self._contrastive(output["embedding"], sample)
+            terms["contrastive"] = self.cfg.contrastive_weight * contrast
         if output["mlm_logits"] is not None:
             mlm = F.cross_entropy(output["mlm_logits"].float(), sample["mlm_targets"], reduction="sum")
-            loss = loss + self.cfg.mlm_weight * (unit / sample["masked_total"]) * mlm
+            terms["mlm"] = self.cfg.mlm_weight * (unit / sample["masked_total"]) * mlm
+        if self.gradients is not None:
+            self.gradients.add({name: term for name, term in terms.items() if name in self.weights()})
+        loss = sum(terms.values(), start=distil.new_zeros(()))
 
         sample_size = n_distil if sample["distil_total"] else n_masked
         log = {
@@ -84,7 +97,7 @@ class SentenceDistillationCriterion(FairseqCriterion):
             "sample_size": sample_size,
             "nsentences": sample["nsentences"],
             "ntokens": sample["ntokens"],
-            "distil_sum": distil.detach().sum(),
+            "distil_sum": (distil.detach() * weight).sum(),
             "n_distil": n_distil,
             "contrastive_sum": contrast.detach(),
             "mlm_sum": mlm.detach(),
@@ -98,6 +111,23 @@ class SentenceDistillationCriterion(FairseqCriterion):
         for number, name in enumerate(self.languages):
             log[f"distil_sum_{name}"], log[f"n_distil_{name}"] = sums[number], counts[number]
         return loss, sample_size, log
+
+    def weights(self) -> Dict[str, float]:
+        """The objectives that any batch may have, and their weights."""
+        objectives = {"distil": self.cfg.distil_weight, "contrastive": self.cfg.contrastive_weight}
+        objectives["mlm"] = self.cfg.mlm_weight
+        return {name: weight for name, weight in objectives.items() if weight or name == "distil"}
+
+    def _contrastive(self, student: Tensor, sample: Dict[str, Any]) -> Tensor:
+        """The summed contrastive loss of a batch: against its teacher queue if it brings one, else within itself."""
+        losses = contrastive_loss(
+            student,
+            sample["teacher"],
+            self.cfg.contrastive_temperature,
+            self.cfg.contrastive_filter,
+            sample.get("queue"),
+        )
+        return (losses * sample["weight"]).sum()
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: List[Dict[str, Any]]) -> None:

@@ -1,7 +1,7 @@
 """fairseq's face of a data directory: planned batches, assembled without a Python loop over sentences."""
 
 import logging
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from fairseq_distill.data.corpora import Collection
 from fairseq_distill.data.mask_units import MaskText
 from fairseq_distill.data.masking import MaskPolicy, mask_tokens, masked_counts
 from fairseq_distill.data.planning import EpochPlanner
+from fairseq_distill.data.queueing import TeacherQueue
 from fairseq_distill.encoder import batches_by_length
 from fairseq_distill.formats.dictionary import SPECIALS
 
@@ -23,6 +24,7 @@ class TrainingData(FairseqDataset):
 
     Args:
         apart: whether a batch holds its masked text in a matrix of its own, for text much longer than sentences.
+        corpus_weights: of the distillation losses of a corpus's sentences, by its id; 1 where there is none.
     """
 
     def __init__(
@@ -34,10 +36,13 @@ class TrainingData(FairseqDataset):
         mask_id: int,
         policy: MaskPolicy,
         apart: bool = False,
+        corpus_weights: Optional[Mapping[str, float]] = None,
     ):
         self.distil, self.mask, self.languages = distil, mask, languages
         self.teacher_dim, self.mask_id, self.policy, self.apart = teacher_dim, mask_id, policy, apart
         self.lang_of_corpus = np.array([languages.index(name) for name in distil.languages()], dtype=np.int64)
+        weights = corpus_weights or {}
+        self.weight_of_corpus = np.array([weights.get(part.corpus.id, 1.0) for part in distil.parts], dtype=np.float64)
 
     def __len__(self) -> int:
         return int(self.distil.firsts[-1]) + len(self.mask)
@@ -51,20 +56,36 @@ class PlannedEpoch(FairseqDataset):
         plan: which sentences form which batch.
         increments: parts of the curriculum.
         seed: with the number of the batch, the only source of randomness of its masks.
+        processes: how many share the epoch. Their number of batches is made equal by fillers, which count for nothing:
+            with fairseq's own, a process loses the sample size and the log of its whole last update.
+        queue: the teacher queue of the contrastive loss.
     """
 
-    def __init__(self, data: TrainingData, plan: EpochPlan, increments: int, seed: "tuple[int, int]"):
+    def __init__(
+        self,
+        data: TrainingData,
+        plan: EpochPlan,
+        increments: int,
+        seed: "tuple[int, int]",
+        processes: int = 1,
+        queue: Optional[TeacherQueue] = None,
+    ):
         self.data, self.plan, self.increments, self.seed = data, plan, increments, seed
-        self.distil_totals = plan.totals(plan.distil.sizes())
+        self.processes, self.queue = processes, queue
+        weights = data.weight_of_corpus[data.distil.corpus_of(plan.distil.indices)]
+        summed = np.concatenate([[0.0], np.cumsum(weights)])
+        self.distil_totals = plan.totals(np.diff(summed[plan.distil.starts]))
         shown = data.mask.shown_lengths(plan.mask.indices, plan.mask_part, increments)
         counts = masked_counts(shown - data.mask.ends(plan.mask.indices), data.policy.probability)
         summed = np.concatenate([[0], np.cumsum(counts)])
         self.masked_totals = plan.totals(np.diff(summed[plan.mask.starts]))
 
     def __len__(self) -> int:
-        return len(self.plan)
+        return -(-len(self.plan) // self.processes) * self.processes
 
     def __getitem__(self, batch: int) -> Dict[str, Any]:
+        if batch >= len(self.plan):
+            return {**self[0], "filler": True, "update_total": self._update_total(len(self.plan) - 1)}
         data, plan, n = self.data, self.plan, self.increments
         chosen, masked = plan.distil[batch], plan.mask[batch]
         part = plan.distil_part[plan.distil.starts[batch] : plan.distil.starts[batch + 1]]
@@ -87,19 +108,32 @@ class PlannedEpoch(FairseqDataset):
                 tokens = np.concatenate([tokens, hidden])
         net_input["src_tokens"] = torch.from_numpy(tokens)
         net_input["masked_positions"] = torch.from_numpy(positions)
-        return {
+        corpora = data.distil.corpus_of(chosen)
+        weights = data.weight_of_corpus[corpora]
+        sample = {
             "id": batch,
+            "filler": False,
             "nsentences": len(chosen) + len(masked),
             "ntokens": int(lengths.sum() + masked_lengths.sum()),
             "net_input": net_input,
             "teacher": torch.from_numpy(data.distil.teacher(chosen, part, data.teacher_dim)),
-            "language": torch.from_numpy(data.lang_of_corpus[data.distil.corpus_of(chosen)]),
+            "language": torch.from_numpy(data.lang_of_corpus[corpora]),
+            "weight": torch.from_numpy(weights.astype(np.float32)),
+            "distil_weight": float(weights.sum()),
             "mlm_targets": torch.from_numpy(targets),
             "distil_total": float(self.distil_totals[batch]),
             "masked_total": float(self.masked_totals[batch]),
+            "update_total": self._update_total(batch),
             "increment": float(part.mean()) if len(part) else 0.0,
             "stage": int(plan.stage[batch]),
         }
+        if self.queue is not None:
+            sample["queue"] = torch.from_numpy(self.queue.rows(batch))
+        return sample
+
+    def _update_total(self, batch: int) -> float:
+        """What the gradient of the batch's update is divided by: its sentences, or its masked pieces if it has none."""
+        return float(self.distil_totals[batch] or self.masked_totals[batch])
 
     def _mask(
         self, batch: int, masked: np.ndarray, lengths: np.ndarray, width: int
@@ -146,7 +180,18 @@ class PlannedBatches(iterators.EpochBatchIterator):
             stages = [f"stage {plan.stage[0]} of {policy.increments}"]
             stages += [f"stage {plan.stage[b]} {b // plan.group:,} updates later" for b in changes]
             logger.info(f"curriculum | {policy.pacing} | {begins} | {', '.join(stages)}")
-        return PlannedEpoch(self.data, plan, policy.increments, (self.planner.seed, epoch))
+        queue = self._queue(plan, epoch) if self.planner.queue else None
+        seed = (self.planner.seed, epoch)
+        return PlannedEpoch(self.data, plan, policy.increments, seed, self.planner.processes, queue)
+
+    def _queue(self, plan: EpochPlan, epoch: int) -> TeacherQueue:
+        data, before = self.data, self.planner.distilled_before(epoch)
+        return TeacherQueue(
+            self.planner.queue,
+            plan,
+            before,
+            lambda visits: data.distil.teacher(visits.indices, visits.least, data.teacher_dim),
+        )
 
     def updates_done(self) -> int:
         """Updates that the plans up to here asked for; those that fairseq skipped for an overflow are counted."""

@@ -10,6 +10,7 @@ from fairseq_distill.data.batching import EpochPlan, MaskedText, Visits, plan_ep
 from fairseq_distill.data.corpora import Collection
 from fairseq_distill.data.curriculum import WITHIN_EPOCH, Curriculum, Plateau
 from fairseq_distill.data.mask_units import MaskText
+from fairseq_distill.data.queueing import visits_of
 from fairseq_distill.data.sampling import corpus_weights, draw_epoch
 from fairseq_distill.errors import CheckpointError
 
@@ -32,6 +33,7 @@ class EpochPlanner:
         tlm_share: share of an update's pieces that is masked sentence pairs, in [0, 1).
         self_share: wanted share of the sentences to distil that are the teacher's own language, in [0, 1).
         free_updates: the curriculum's last update was not given by the user, so that of a checkpoint stands.
+        queue: longest teacher queue of the contrastive loss; 0 for none.
     """
 
     distil: Collection
@@ -47,8 +49,10 @@ class EpochPlanner:
     tlm_share: float = 0.0
     self_share: float = 0.0
     free_updates: bool = False
+    queue: int = 0
     plateau: Plateau = field(init=False)
     _first_updates: Dict[int, int] = field(default_factory=lambda: {1: 0})  # of the epochs, as far as known
+    _ends: Dict[int, Visits] = field(default_factory=dict)  # the last sentences of the epochs planned so far
 
     def __post_init__(self) -> None:
         self.plateau = Plateau(self.curriculum)
@@ -70,7 +74,20 @@ class EpochPlanner:
             self._masked(int(self.distil.lengths()[draws].sum()), rng),
         )
         self._first_updates[epoch + 1] = first + plan.updates
+        if self.queue:
+            n = len(plan.distil.indices)
+            self._ends[epoch] = visits_of(plan)[np.arange(max(0, n - self.queue), n)]  # a copy: the plan need not stay
         return plan
+
+    def distilled_before(self, epoch: int) -> Visits:
+        """The last ``queue`` sentences that the epochs before this one distil, with the parts shown; fewer where there were fewer."""
+        found = Visits(np.empty(0, np.int64), np.empty(0, np.int16))
+        while epoch > 1 and len(found) < self.queue:
+            epoch -= 1
+            if epoch not in self._ends:
+                self.plan(epoch)
+            found = self._ends[epoch] + found
+        return found[max(0, len(found) - self.queue) :]
 
     def first_update(self, epoch: int) -> int:
         """The updates before an epoch. 0 for every epoch where no stage depends on it."""
@@ -164,7 +181,11 @@ class EpochPlanner:
 
     def state_dict(self, epoch: int) -> Dict[str, Any]:
         """What a run that goes on in or after ``epoch`` cannot compute again, or only slowly."""
-        known = {number: self._first_updates[number] for number in (epoch, epoch + 1) if number in self._first_updates}
+        known = {
+            number: self._first_updates[number]
+            for number in (epoch - 1, epoch, epoch + 1)
+            if number in self._first_updates
+        }
         return {"policy": asdict(self.curriculum), "first_updates": known, **self.plateau.state_dict()}
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
@@ -184,6 +205,7 @@ class EpochPlanner:
                 f"The checkpoint to go on from was trained with another curriculum ({'; '.join(different)}). Give the same "
                 "--curriculum options, or begin the data anew with --reset-dataloader."
             )
+        self._ends = {}
         self._first_updates = {1: 0, **{int(epoch): int(first) for epoch, first in state["first_updates"].items()}}
         self.plateau = Plateau(self.curriculum)
         self.plateau.load_state_dict(state)

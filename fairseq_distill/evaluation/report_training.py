@@ -20,6 +20,7 @@ TITLES = {
     "increment": "Curriculum: mean part shown",
     "stage": "Curriculum: stage",
     "mean_cosine": "Mean cosine between sentences",
+    "relative_variance": "Variance of embeddings, the teacher's = 1",
 }
 _ORDER = (
     "xsim",
@@ -33,6 +34,7 @@ _ORDER = (
     "increment",
     "stage",
     "mean_cosine",
+    "relative_variance",
 )
 _STEPS = ("increment", "stage")  # of the curriculum: drawn in steps, and not at all where they never change
 _MOST_STAGES = 12
@@ -89,7 +91,8 @@ def plan_charts(log: TrainingLog, languages: Sequence[str]) -> List[Chart]:
     """The charts that a log gives, in the order in which a reader wants them."""
     train = INNER if log.curves.get(INNER) else EPOCH
     names = [name for name in log.names(train, VALID) if name not in _SKIPPED and not name.startswith("best_")]
-    groups = group_names(names, languages)
+    by_objective = [name for name in names if name.startswith("gnorm_")]
+    groups = group_names([name for name in names if name not in by_objective], languages)
     speed = sentences_per_second(log)
     if speed:
         groups["sentences/s"] = []
@@ -107,6 +110,7 @@ def plan_charts(log: TrainingLog, languages: Sequence[str]) -> List[Chart]:
         suffix = "by language" if whole and whole[-1:] == parts[-1:] else ""
         charts.append(Chart(root, suffix, whole))
         charts.append(Chart(root, "by margin", _children(log, train, root, by_margin)))
+    charts.append(Chart("gnorm", "by objective", _children(log, train, "gnorm", by_objective)))
     # Subsets of the valid data after the first one have tags of their own.
     for tag in [tag for tag in log.curves if tag not in (INNER, EPOCH, VALID)]:
         for root in ("xsim", "loss"):
@@ -248,6 +252,8 @@ def _figure(chart: Chart, log_x: bool, best_update: Optional[int], stages: "Sequ
     captions += ["Neighbouring values are averaged."] if averaged else []
     if chart.root == "mean_cosine":
         captions.append("Near 1, the student gives all sentences the same embedding.")
+    if chart.root == "relative_variance":
+        captions.append("Near 0, the student gives all sentences the same embedding.")
     caption = f"<figcaption>{escape(' '.join(captions))}</figcaption>" if captions else ""
     return (
         f"<figure><h3>{escape(title)}</h3>{svg}{_legend(lines, kept)}{caption}"

@@ -2,7 +2,7 @@
 
 import argparse
 from dataclasses import dataclass, field
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.dataclass.configs import DatasetConfig
@@ -12,6 +12,7 @@ from fairseq_distill import defaults
 from fairseq_distill.data.curriculum import BY_UPDATE, CURRICULA, PACINGS, UNITS, Curriculum
 from fairseq_distill.data.mask_units import MASK_UNITS
 from fairseq_distill.errors import ConfigError
+from fairseq_distill.formats.manifest import Manifest
 
 
 @dataclass
@@ -132,6 +133,30 @@ class SentenceDistillationConfig(FairseqDataclass):
         default=False,
         metadata={"help": "start also from a student of another teacher's space; its output layer is left out"},
     )
+    corpus_weights: str = field(
+        default="",
+        metadata={
+            "help": "weight of the distillation losses of a corpus's sentences, > 0, by its id in the manifest: 'ID=2,ID2=0.5'; the others have 1"
+        },
+    )
+    contrastive_queue: int = field(
+        default=defaults.CONTRASTIVE_QUEUE,
+        metadata={
+            "help": "negatives of the contrastive loss: the teacher's embeddings of so many sentences before the update (LASER3-CO: 4096); 0: of the batch"
+        },
+    )
+    gradient_norm_interval: int = field(
+        default=defaults.GRADIENT_NORM_INTERVAL,
+        metadata={
+            "help": "log each objective's gradient norm every so many updates, at the cost of a backward pass each; 0: never"
+        },
+    )
+    collapse_patience: int = field(
+        default=defaults.COLLAPSE_PATIENCE,
+        metadata={
+            "help": "stop after so many validations in a row, warm-up aside, in which all sentences lie in one place; 0: never"
+        },
+    )
     seed: int = II("common.seed")
     max_update: int = II("optimization.max_update")
     update_freq: List[int] = II("optimization.update_freq")
@@ -216,3 +241,41 @@ def is_scheduled_validation(cfg: SentenceDistillationConfig, update: int, end_of
     if end_of_epoch:
         return epoch % max(cfg.validate_interval, 1) == 0 or due(cfg.validate_interval_updates)
     return due(cfg.save_interval_updates) or due(cfg.validate_interval_updates)
+
+
+def check_watching(cfg: SentenceDistillationConfig) -> None:
+    """Raise a ConfigError for a negative number, or for a queue that would have to be embedded anew at every update."""
+    for name in ("contrastive_queue", "gradient_norm_interval", "collapse_patience"):
+        if getattr(cfg, name) < 0:
+            raise ConfigError(f"--{name.replace('_', '-')} must be 0 or more, but is {getattr(cfg, name)}.")
+    if cfg.contrastive_queue and cfg.online_teacher:
+        raise ConfigError(
+            f"--contrastive-queue {cfg.contrastive_queue} needs stored teacher embeddings: --online-teacher would embed so many "
+            "sentences again at every update."
+        )
+
+
+def corpus_weights_of(cfg: SentenceDistillationConfig, manifest: Manifest) -> Dict[str, float]:
+    """Weight of each corpus that ``--corpus-weights`` names.
+
+    Raises:
+        ConfigError: not of the form ID=WEIGHT, a weight that is not above 0, or no corpus to distil has the id.
+    """
+    known = [corpus.id for corpus in manifest.select("train") if corpus.kind != "mask"]
+    weights: Dict[str, float] = {}
+    for item in filter(None, (item.strip() for item in str(cfg.corpus_weights).split(","))):
+        name, _, text = item.rpartition("=")
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = 0.0
+        if not name or not 0 < weight < float("inf"):
+            raise ConfigError(
+                f"--corpus-weights: {item!r} is not ID=WEIGHT with a weight above 0, such as mafand.eng-swa=2."
+            )
+        if name not in known:
+            raise ConfigError(
+                f"--corpus-weights: no corpus to distil has the id {name!r}; there are {', '.join(known)}."
+            )
+        weights[name] = weight
+    return weights

@@ -17,11 +17,19 @@ from fairseq_distill.data.online_teacher import OnlineTeacher
 from fairseq_distill.data.planning import EpochPlanner
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import ConfigError, DataError
+from fairseq_distill.evaluation.collapse import CollapseAlarm
 from fairseq_distill.formats.dictionary import MASK, SPECIALS, read_dictionary
 from fairseq_distill.formats.manifest import Manifest, Teacher, read_manifest
 from fairseq_distill.formats.student_state import student_state
+from fairseq_distill.tasks.gradient_meter import GradientMeter
 from fairseq_distill.tasks.masked_text import mask_policy_of, mask_text_of, masked_apart
-from fairseq_distill.tasks.options import SentenceDistillationConfig, curriculum_of, is_scheduled_validation
+from fairseq_distill.tasks.options import (
+    SentenceDistillationConfig,
+    check_watching,
+    corpus_weights_of,
+    curriculum_of,
+    is_scheduled_validation,
+)
 from fairseq_distill.tasks.starting import fitted_table, require_same_training, resumed_from, start_of
 from fairseq_distill.tasks.validation import line_labels, reduce_validation, validate, validation_log
 
@@ -40,9 +48,12 @@ class SentenceDistillationTask(FairseqTask):
         paired = [corpus.lang for corpus in manifest.corpora if corpus.kind != "mask"]
         self.languages = sorted(set(paired))
         self.curriculum = curriculum_of(cfg)
+        check_watching(cfg)
+        self.corpus_weights = corpus_weights_of(cfg, manifest)
+        self.alarm = CollapseAlarm(cfg.collapse_patience)
+        self._meter = GradientMeter(cfg.gradient_norm_interval)
         self._batches: Optional[PlannedBatches] = None  # of the epoch in training
-        self._first_batch: Dict[str, Any] = {}
-        self._observed = 0  # the update of the last validation that the curriculum has seen
+        self._observed = 0  # the update of the last validation that decided something
 
     @classmethod
     def setup_task(cls, cfg: SentenceDistillationConfig, **kwargs: Any) -> "SentenceDistillationTask":
@@ -99,7 +110,8 @@ class SentenceDistillationTask(FairseqTask):
                 self.teacher.dim,
                 self.dictionary.index(MASK),
                 mask_policy_of(self.cfg),
-                apart=masked_apart(self.cfg),
+                masked_apart(self.cfg),
+                self.corpus_weights,
             )
             if self.cfg.online_teacher:
                 self._attach_online_teacher(distil)
@@ -153,7 +165,6 @@ class SentenceDistillationTask(FairseqTask):
             else self._new_planner(dataset, num_shards, max_tokens, max_sentences)
         )
         self._batches = PlannedBatches(dataset, planner, epoch, **options)
-        self._first_batch = self._batches.first_batch
         return self._batches
 
     def _new_planner(
@@ -173,6 +184,7 @@ class SentenceDistillationTask(FairseqTask):
             self.cfg.tlm_share,
             self.cfg.self_share,
             free_updates=not self.cfg.curriculum_updates,
+            queue=self.cfg.contrastive_queue,
         )
 
     # --- training and validation
@@ -207,11 +219,21 @@ class SentenceDistillationTask(FairseqTask):
             )
         )
 
-    def train_step(self, sample: Dict[str, Any], model: Any, *args: Any, **kwargs: Any) -> Any:
-        """fairseq's step. A process that has run out of batches is given the last dummy, which may be a valid set."""
-        if "net_input" not in sample:
-            sample = _beside(self._first_batch, model)
-        return super().train_step(sample, model, *args, **kwargs)
+    def train_step(self, sample: Dict[str, Any], model: Any, criterion: Any, optimizer: Any, update_num: int,
+                   ignore_grad: bool = False, **kwargs: Any) -> Tuple[torch.Tensor, float, Dict[str, Any]]:  # fmt: skip
+        """fairseq's step. A filler, for a process that has run out of batches, takes part and counts for nothing."""
+        self._meter.before_batch(sample, model, criterion, update_num)
+        ignored = ignore_grad or sample["filler"]
+        loss, size, log = super().train_step(sample, model, criterion, optimizer, update_num, ignored, **kwargs)
+        if sample["filler"]:
+            size, log = 0.0, {key: value * 0 for key, value in log.items()}
+        return loss, size, log
+
+    def optimizer_step(self, optimizer: Any, model: Any, update_num: int) -> None:
+        """fairseq's step, and what is to be known about the update."""
+        super().optimizer_step(optimizer, model, update_num)
+        self._meter.after_update()
+        self.alarm.saw_update(optimizer.get_lr())
 
     def valid_step(
         self, sample: Dict[str, Any], model: Any, criterion: Any
@@ -231,24 +253,28 @@ class SentenceDistillationTask(FairseqTask):
         reduce_validation(logging_outputs, str(self.cfg.xsim_margin))
 
     def post_validate(self, model: Any, stats: Dict[str, Any], agg: Any) -> None:
-        """fairseq's hook after a validation, on every process alike: the curriculum takes note of xsim."""
-        batches = self._batches
-        if batches is None or self.curriculum.pacing != "plateau":
+        """fairseq's hook after a validation, on every process alike: the curriculum takes note of xsim, the alarm of collapse."""
+        batches, update = self._batches, int(stats["num_updates"])
+        if batches is None or update <= self._observed:  # once, however many valid subsets there are
             return
-        update, end = int(stats["num_updates"]), batches.end_of_epoch()
-        if update > self._observed and is_scheduled_validation(self.cfg, update, end, batches.epoch):
-            self._observed = update  # once, however many valid subsets there are
-            batches.observe(float(stats["xsim"]))
+        if is_scheduled_validation(self.cfg, update, batches.end_of_epoch(), batches.epoch):
+            self._observed = update
+            if self.curriculum.pacing == "plateau":
+                batches.observe(float(stats["xsim"]))
+            self.alarm.saw_validation(float(stats["relative_variance"]), float(stats["mean_cosine"]))
 
     # --- what travels in the checkpoint
 
     def state_dict(self) -> Dict[str, Any]:
         """What makes a checkpoint enough to encode text: SentencePiece model, dictionary, normaliser, teacher, languages."""
         spm = (self.directory / self.manifest.spm).read_bytes()
-        return {"student": student_state(spm, self.dictionary.symbols, self.manifest, self.cfg.max_length_pieces)}
+        student = student_state(spm, self.dictionary.symbols, self.manifest, self.cfg.max_length_pieces)
+        return {"student": student, "collapse": self.alarm.state_dict()}
 
     def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
-        """Nothing to restore: what steers training is a function of the update number, or in the state of the iterator."""
+        """The alarm's state; the curriculum's is in the iterator. A checkpoint of an earlier version has none."""
+        if "collapse" in state_dict:
+            self.alarm.load_state_dict(state_dict["collapse"])
 
 
 def _beside(sample: Dict[str, Any], model: Any) -> Dict[str, Any]:

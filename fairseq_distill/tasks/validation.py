@@ -8,12 +8,14 @@ import torch
 from fairseq.logging import metrics
 
 from fairseq_distill.errors import DataError
+from fairseq_distill.evaluation.collapse import relative_variance, spread
 from fairseq_distill.evaluation.xsim import xsim_margins
 from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.modules.losses import cosine_distillation_loss
 
 MARGINS = ("absolute", "distance", "ratio")
-_MEASURED = (*(f"xsim_{margin}" for margin in MARGINS), "collapse")
+_SPREAD = {"mean_cosine": 4, "variance": 6, "relative_variance": 4}  # digits in the log
+_MEASURED = (*(f"xsim_{margin}" for margin in MARGINS), *_SPREAD)
 
 
 def line_labels(text: Optional[Path], n: int) -> np.ndarray:
@@ -25,7 +27,7 @@ def line_labels(text: Optional[Path], n: int) -> np.ndarray:
 
 
 def validate(model: Any, sample: Dict[str, Any], k: int) -> Dict[str, float]:
-    """Mean distance to the teacher, xsim in percent with three margins, and the mean cosine between different sentences."""
+    """Mean distance to the teacher, xsim in percent with three margins, and how far apart the embeddings lie."""
     teacher = sample["teacher"].float()
     student = torch.empty_like(teacher)
     for batch in sample["batches"]:
@@ -37,9 +39,9 @@ def validate(model: Any, sample: Dict[str, Any], k: int) -> Dict[str, float]:
         student.cpu().numpy(), teacher.cpu().numpy(), k=k, labels=sample["labels"].cpu().numpy(), precision="float32"
     )
     result.update({f"xsim_{margin}": each.percent for margin, each in found.items()})
-    unit, n = torch.nn.functional.normalize(student, dim=1), len(student)
-    # The cosines of all pairs add up to the squared length of the sum; near 1 means that all sentences lie on one point.
-    result["collapse"] = float((unit.sum(0).square().sum() - n) / (n * (n - 1))) if n > 1 else 0.0
+    ours, theirs = spread(student.cpu().numpy()), spread(teacher.cpu().numpy())
+    result["mean_cosine"], result["variance"] = ours.mean_cosine, ours.variance
+    result["relative_variance"] = relative_variance(ours, theirs)
     return result
 
 
@@ -66,7 +68,7 @@ def validation_log(result: Dict[str, float], sample: Dict[str, Any], languages: 
 
 
 def reduce_validation(logs: List[Dict[str, Any]], margin: str) -> None:
-    """xsim and collapse as means over valid sets, in all and for each language, into fairseq's metrics.
+    """xsim and the spread of embeddings as means over valid sets, in all and for each language, into fairseq's metrics.
 
     Args:
         logs: of :func:`validation_log`; a log of training, which has no valid sets, adds nothing.
@@ -84,5 +86,7 @@ def reduce_validation(logs: List[Dict[str, Any]], margin: str) -> None:
             if name == margin:
                 metrics.log_scalar("xsim", percent, sets, round=2)
                 metrics.log_scalar(f"xsim_{language}", percent, sets, round=2)
-        collapse = sum(float(log[f"collapse_{suffix}"]) for log in logs) / sets
-        metrics.log_scalar("mean_cosine", collapse, sets, round=4)
+        for name, digits in _SPREAD.items():
+            mean = sum(float(log[f"{name}_{suffix}"]) for log in logs) / sets
+            metrics.log_scalar(name, mean, sets, round=digits)
+            metrics.log_scalar(f"{name}_{language}", mean, sets, round=digits)

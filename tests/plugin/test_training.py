@@ -1,8 +1,6 @@
 """The plugin under the stock fairseq commands: training, validation, resumption, processes, errors."""
 
-import socket
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -21,12 +19,6 @@ def assert_equal_weights(first, second, **tolerance):
     assert first.keys() == second.keys()
     for key in first:
         torch.testing.assert_close(first[key], second[key], msg=key, **({"rtol": 0, "atol": 0} | tolerance))
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -69,24 +61,6 @@ def test_a_resumed_run_equals_an_unbroken_one(unbroken, data, tmp_path, stop):
         for key in LOSSES:
             assert resumed[update].get(key) == inner[update].get(key), f"{key} differs at update {update}"
     assert_equal_weights(weights(folder / "checkpoint_last.pt"), weights(tmp_path / "checkpoint_last.pt"))
-
-
-def test_two_processes_equal_one_with_two_micro_batches(data, tmp_path):
-    """The weights of the terms mean the same on one process and on many, uneven last updates included."""
-    plain = ["--dropout", "0", "--lexical-dropout", "0", "--autocast", "float32"]
-    _, one, _ = train(data, tmp_path / "one", 12, *plain, "--update-freq", "2")
-    gloo = ["--cpu", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp", "--distributed-no-spawn"]
-    gloo += ["--distributed-world-size", "2", "--distributed-init-method", f"tcp://127.0.0.1:{free_port()}"]
-    with ThreadPoolExecutor(2) as pool:
-        ranks = [
-            pool.submit(train, data, tmp_path / "two", 12, *plain, *gloo, "--distributed-rank", rank) for rank in (0, 1)
-        ]
-        _, two, _ = [rank.result() for rank in ranks][0]
-    for update in (1, 6, 12):
-        for key in ("loss", "distil_loss", "mlm_loss"):
-            assert float(two[update][key]) == pytest.approx(float(one[update][key]), abs=2e-3), f"{key} at {update}"
-    first, second = weights(tmp_path / "one/checkpoint_last.pt"), weights(tmp_path / "two/checkpoint_last.pt")
-    assert_equal_weights(first, second, rtol=1e-3, atol=1e-4)
 
 
 def test_early_stopping_by_xsim(data, tmp_path):

@@ -1,0 +1,81 @@
+"""The criterion's arithmetic on batches made by hand, and the totals that planned batches bring."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import fairseq_distill.tasks  # noqa: F401  registers everything
+from fairseq_distill.criterions.sentence_distillation import (
+    SentenceDistillationCriterion,
+    SentenceDistillationCriterionConfig,
+)
+from fairseq_distill.data.batching import EpochPlan, Grouping
+from fairseq_distill.data.corpora import Collection
+from fairseq_distill.data.fairseq_datasets import PlannedEpoch, TrainingData
+from fairseq_distill.data.mask_units import MaskText, MonolingualText
+from fairseq_distill.data.masking import MaskPolicy
+from fairseq_distill.errors import ConfigError
+from tests.unit.data.test_corpora import STARTS, part
+
+EMPTY = Grouping(np.empty(0, np.int64), np.zeros(6, np.int64))
+
+
+def criterion(queue=0, **options):
+    task = SimpleNamespace(languages=["aaa", "bbb"], cfg=SimpleNamespace(contrastive_queue=queue))
+    return SentenceDistillationCriterion(SentenceDistillationCriterionConfig(**options), task)
+
+
+def epoch(weights, processes=1):
+    """Five batches, two of them an update, over a corpus of 20 sentences and one of 9."""
+    distil = Collection([part("aaa", 20, 1), part("bbb", 9, 2)], 10, STARTS)
+    data = TrainingData(
+        distil, MaskText(MonolingualText([], 10, STARTS)), ["aaa", "bbb"], 3, 49, MaskPolicy(), corpus_weights=weights
+    )
+    order = np.random.default_rng(5).permutation(29)
+    plan = EpochPlan(
+        Grouping(order, np.array([0, 3, 10, 12, 20, 29])),
+        np.ones(29, np.int16),
+        EMPTY,
+        np.empty(0, np.int16),
+        np.ones(5, np.int64),
+        2,
+    )
+    return PlannedEpoch(data, plan, 1, (7, 1), processes)
+
+
+def student(sample):
+    rows = torch.sin(7 * sample["teacher"]) + 0.1
+    return {"embedding": rows, "mlm_logits": None}
+
+
+@pytest.mark.parametrize("weights", [{}, {"c2": 2.5}, {"c1": 0.25, "c2": 3}])
+def test_the_loss_of_an_update_is_the_weighted_mean_over_its_sentences(weights):
+    planned = epoch(weights)
+    judge = criterion(contrastive_weight=0.3, contrastive_temperature=0.2)
+    plain = criterion()
+    for update in ([0, 1], [2, 3], [4]):
+        samples = [planned[batch] for batch in update]
+        found = [judge(lambda **_: student(sample), sample) for sample in samples]  # noqa: B023
+        loss = sum(float(each[0]) for each in found) / sum(each[1] for each in found)
+        total = over = contrast = 0.0
+        for sample in samples:
+            for row, distance in enumerate(plain.distance(student(sample)["embedding"], sample["teacher"])):
+                weight = weights.get("c1" if sample["language"][row] == 0 else "c2", 1.0)
+                total, over = total + weight * float(distance), over + weight
+            contrast += float(judge._contrastive(student(sample)["embedding"], sample))
+        assert loss == pytest.approx((total + 0.3 * contrast) / over, rel=1e-5)
+        assert all(sample["update_total"] == pytest.approx(over) for sample in samples)
+
+
+def test_fillers_make_the_processes_equal_and_bring_the_total_of_the_last_update():
+    planned = epoch({"c2": 2.0}, processes=2)
+    assert len(planned) == 6 and len(epoch({}, processes=5)) == 5
+    assert [planned[batch]["filler"] for batch in range(6)] == [False] * 5 + [True]
+    assert planned[5]["update_total"] == planned[4]["update_total"] != planned[0]["update_total"]
+
+
+def test_a_queue_without_contrast_is_refused():
+    with pytest.raises(ConfigError, match="--contrastive-queue 4096 needs --contrastive-weight"):
+        criterion(queue=4096)
