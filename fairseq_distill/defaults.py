@@ -94,8 +94,8 @@ CONTRASTIVE_QUEUE = 0  # negatives of the batch itself; LASER3-CO has a queue of
 
 # --- watching a training
 GRADIENT_NORM_INTERVAL = 200  # a backward pass an objective: below 1 % of the time with two objectives
-COLLAPSE_VARIANCE = 0.02
-COLLAPSE_PATIENCE = 5
+COLLAPSE_VARIANCE = 0.02  # share of the teacher's; students on the teacher's mean vector had 0.7 to 2 %, see docs/training.md
+COLLAPSE_PATIENCE = 5  # validations; a healthy student without lexical path may need some, student.sh makes VALIDATIONS
 
 # --- lexical path, see modules/lexical.py
 LEXICAL_RIDGE = 1.0  # measured with the alignment's prior on five languages, docs/results.md
