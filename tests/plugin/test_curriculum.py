@@ -3,9 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tiny_data import train
-
-from tests.plugin.test_training import assert_equal_weights, free_port, weights
+from tiny_data import assert_equal_weights, free_port, train, weights
 
 LOSSES = ("loss", "distil_loss", "mlm_loss", "increment", "stage", "distil_loss_aaa", "distil_loss_bbb", "gnorm")
 PROGRESSIVE = ["--curriculum", "progressive", "--curriculum-increments", "3"]

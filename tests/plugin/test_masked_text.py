@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from test_training import assert_equal_weights, free_port, weights
-from tiny_data import make_data, train
+from tiny_data import assert_equal_weights, free_port, make_data, train, weights
 
 EVERYTHING = ["--mask-unit", "blocks", "--mask-block-pieces", "40", "--mask-whole-words", "--tlm-share", "0.2"]
 EVERYTHING += ["--self-share", "0.3"]

@@ -1,11 +1,10 @@
 """Every objective under the stock fairseq commands: the same on one process and on two, and after a stop."""
 
-import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from tiny_data import train
+from tiny_data import assert_equal_weights, free_port, train, weights
 
 PLAIN = ["--dropout", "0", "--lexical-dropout", "0", "--autocast", "float32", "--gradient-norm-interval", "2"]
 QUEUE = ["--contrastive-weight", "0.3", "--contrastive-queue", "70"]
@@ -13,20 +12,8 @@ LOSSES = ("loss", "distil_loss", "mlm_loss", "distil_loss_aaa", "distil_loss_bbb
 NORMS = ("gnorm_distil", "gnorm_mlm", "weight_distil", "weight_mlm")
 
 
-def weights(folder):
-    return torch.load(folder / "checkpoint_last.pt", map_location="cpu", weights_only=True)["model"]
-
-
-def assert_equal_weights(first, second, **tolerance):
-    assert first.keys() == second.keys()
-    for key in first:
-        torch.testing.assert_close(first[key], second[key], msg=key, **({"rtol": 0, "atol": 0} | tolerance))
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+def last_weights(folder):
+    return weights(folder / "checkpoint_last.pt")
 
 
 def train_on_two(data, folder, updates, *options):
@@ -61,7 +48,7 @@ def test_two_processes_equal_one(data, tmp_path, options, more):
         for key in (*LOSSES, *(more if update % 2 == 0 else ())):
             same = pytest.approx(float(one[update][key]), rel=2e-4, abs=2e-4)
             assert float(two[update][key]) == same, f"{key} at {update}"
-    assert_equal_weights(weights(tmp_path / "one"), weights(tmp_path / "two"), rtol=1e-3, atol=1e-4)
+    assert_equal_weights(last_weights(tmp_path / "one"), last_weights(tmp_path / "two"), rtol=1e-3, atol=1e-4)
 
 
 def test_a_resumed_run_has_the_same_queue_across_an_epoch_and_the_same_alarm(data, tmp_path):
@@ -74,7 +61,7 @@ def test_a_resumed_run_has_the_same_queue_across_an_epoch_and_the_same_alarm(dat
     for update in (15, 16):
         for key in (*LOSSES, "contrastive_loss", "gnorm_contrastive"):
             assert resumed[update][key] == unbroken[update][key], f"{key} at {update}"
-    assert_equal_weights(weights(tmp_path / "unbroken"), weights(tmp_path / "resumed"))
+    assert_equal_weights(last_weights(tmp_path / "unbroken"), last_weights(tmp_path / "resumed"))
     assert alarm_state(tmp_path / "unbroken") == alarm_state(tmp_path / "resumed")
 
 

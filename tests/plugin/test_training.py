@@ -4,21 +4,11 @@ import sys
 
 import pytest
 import torch
-from tiny_data import DIM, REPO, run, train
+from tiny_data import DIM, REPO, assert_equal_weights, run, train, weights
 
 CURRICULUM = ["--curriculum", "progressive", "--curriculum-increments", "3", "--curriculum-updates", "9"]
 CURRICULUM += ["--curriculum-min-words", "1"]
 LOSSES = ("loss", "distil_loss", "mlm_loss", "increment", "stage", "distil_loss_aaa", "distil_loss_bbb", "gnorm")
-
-
-def weights(path):
-    return torch.load(path, map_location="cpu", weights_only=True)["model"]
-
-
-def assert_equal_weights(first, second, **tolerance):
-    assert first.keys() == second.keys()
-    for key in first:
-        torch.testing.assert_close(first[key], second[key], msg=key, **({"rtol": 0, "atol": 0} | tolerance))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -200,3 +201,22 @@ def train(data, save_dir, updates, *extra, arch="student_encoder_tiny", check=Tr
     lines = [json.loads(line) for line in text if line.startswith('{"epoch"')]
     inner = {int(line["num_updates"]): line for line in lines if "num_updates" in line}
     return done, inner, [line for line in lines if "valid_loss" in line]
+
+
+def weights(path):
+    """The model's tensors in a checkpoint."""
+    return torch.load(path, map_location="cpu", weights_only=True)["model"]
+
+
+def assert_equal_weights(first, second, **tolerance):
+    """Bit by bit, unless a tolerance is given."""
+    assert first.keys() == second.keys()
+    for key in first:
+        torch.testing.assert_close(first[key], second[key], msg=key, **({"rtol": 0, "atol": 0} | tolerance))
+
+
+def free_port():
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
