@@ -16,7 +16,7 @@ from argparse import Namespace
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from chunks import Progress, available_workers, in_chunks, ordered_map
@@ -132,10 +132,15 @@ def letter_shares(lines: Sequence[str], scripts: FrozenSet[str]) -> Tuple[np.nda
 
 def expected_scripts(lang: str, path: str) -> FrozenSet[str]:
     """The scripts a text should be in: its language's, else the one that most letters at its beginning are in."""
+    return scripts_of_lines(lang, iter_lines(path))
+
+
+def scripts_of_lines(lang: str, lines: Iterable[str]) -> FrozenSet[str]:
+    """:func:`expected_scripts` of lines that are read already."""
     known = parse_language(lang).scripts
     if known:
         return known
-    head = "".join(itertools.islice(iter_lines(path), _HEAD_LINES))
+    head = "".join(itertools.islice(lines, _HEAD_LINES))
     classes = _character_classes(np.frombuffer(head.encode("utf-32-le"), dtype=np.uint32))
     counts = np.bincount(classes, minlength=_FIRST_SCRIPT + len(_scripts))[_FIRST_SCRIPT:]
     found = {script: int(n) for script, n in zip(_scripts, counts) if script != "Zyyy" and n}

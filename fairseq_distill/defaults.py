@@ -41,7 +41,11 @@ MARGIN_THRESHOLD = 1.06  # ratio margin; best compromise for most languages (NLL
 RETRIEVAL = "max"  # as in LASER's mine_bitexts.py
 RATIO_FLOOR = 0.01  # least neighbourhood mean that the ratio divides by; the mean of unrelated sentences lies above it
 MAX_MEMORY = 256 << 20  # bytes of k-NN work buffers; larger blocks gain no speed
-BOOTSTRAP_SAMPLES = 1000  # of an xsim interval
+BOOTSTRAP_SAMPLES = 1000  # of an xsim interval, and of a calibration's
+CALIBRATION_NEIGHBOURHOODS = (4, 8, 16)  # tried by recipes/calibrate.sh: NLLB's k, and up to that of stopes' mining
+CALIBRATION_PRECISION = 0.9  # wanted of mined pairs: one wrong in ten
+ITERATE_ROUNDS = 3  # of recipes/iterate.sh; each costs a training
+ITERATE_NEW_SHARE = 0.02  # below this share of new pairs another round would train on the same text
 
 # --- objective
 MLM_WEIGHT = 0.09  # --lambda-mask of the fairseq nllb README

@@ -9,6 +9,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from fairseq_distill.errors import DataError
+from fairseq_distill.evaluation.report_calibration import calibration_part
 from fairseq_distill.evaluation.report_charts import histogram_chart
 from fairseq_distill.evaluation.report_html import (
     aligned,
@@ -96,8 +97,9 @@ def mining_section(work_dir: Path, mining: Optional[MiningSummary], mined: Optio
     Raises:
         DataError: a file that is there is damaged.
     """
+    calibration = calibration_part(work_dir)
     if mining is None and mined is None:
-        return missing(
+        return calibration or missing(
             "Nothing was mined in this run: neither mined.tsv, which fairseq-mine makes, nor a mining summary is there."
         )
     threshold = mining.threshold if mining else None
@@ -112,7 +114,7 @@ def mining_section(work_dir: Path, mining: Optional[MiningSummary], mined: Optio
         body.append(missing("There is no mined.tsv in the work directory, so no pairs are shown."))
     else:
         body.append(_samples(sample, mining))
-    return "".join(body)
+    return "".join([*body, calibration])
 
 
 def _summary(mining: Optional[MiningSummary], sample: Optional[MinedSample]) -> str:

@@ -170,6 +170,28 @@ def mine_embeddings(
     if k > min(n, m):
         logger.warning(f"k={k} is more than the {min(n, m):,} sentences of one side; all of them are neighbours then")
     forward, backward = _neighbours(src, tgt, k, margin, retrieval, knn_options)
+    from_src, from_tgt = scored_candidates(forward, backward, (n, m), margin, retrieval)
+    return retrieve(retrieval, from_src, from_tgt, threshold), np.concatenate([from_src.scores, from_tgt.scores])
+
+
+def scored_candidates(
+    forward: Optional[Neighbours],
+    backward: Optional[Neighbours],
+    sizes: Tuple[int, int],
+    margin: str = defaults.MARGIN,
+    retrieval: str = defaults.RETRIEVAL,
+) -> Tuple[ScoredPairs, ScoredPairs]:
+    """The best candidate of each source and of each target, as far as the retrieval looks at them.
+
+    Args:
+        forward, backward: see :func:`fairseq_distill.mining.knn.knn_both`; with the absolute margin and one direction
+            of retrieval the other one may be None.
+        sizes: sentences of the source and of the target side.
+
+    Returns:
+        Pairs in the order of the sources, and in the order of the targets; empty where the retrieval needs none.
+    """
+    n, m = sizes
     # The absolute margin reads no means: a direction that was not searched counts as zero.
     src_mean = np.zeros(n, np.float32) if forward is None else neighbourhood_means(forward)
     tgt_mean = np.zeros(m, np.float32) if backward is None else neighbourhood_means(backward)
@@ -181,7 +203,7 @@ def mine_embeddings(
     if retrieval != "fwd" and backward is not None:
         score, found = best_candidates(backward, tgt_mean, src_mean, margin)
         from_tgt = ScoredPairs(score, found, np.arange(m))
-    return retrieve(retrieval, from_src, from_tgt, threshold), np.concatenate([from_src.scores, from_tgt.scores])
+    return from_src, from_tgt
 
 
 def _neighbours(

@@ -55,6 +55,7 @@ PROGRAMS = {
     "data_prep": (FILES | {"data", "cli", "embedding", "teachers", "teachers/sbert_tokenizer"}, {"numpy", "sentencepiece", "sacremoses"}),
     "recipes": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch", "mtdata"}),
     "recipes/ablation": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch", "sentencepiece"}),
+    "recipes/nmt": (FILES | {"evaluation", "cli"}, {"sentencepiece", "sacrebleu", "spm_training"}),  # one of data_prep's
 }
 WITH_FAIRSEQ = {"data/fairseq_datasets", "models", "criterions", "optimizers", "tasks"}
 

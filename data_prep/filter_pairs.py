@@ -1,0 +1,182 @@
+"""Make bitext of mined pairs, or of a bitext that is there: drop what the rules of clean.py drop, repeats, and evaluation lines.
+
+Of mined pairs also those below a threshold, those of lines that were hidden to calibrate, and those that are known. Each
+pair that stays keeps its provenance (formats/provenance.py); each that goes is listed with its reason.
+"""
+
+import json
+import logging
+import sys
+from argparse import Namespace
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+from clean import REASONS as CLEAN_REASONS
+from clean import dropped_lines, judge, line_keys, scripts_of_lines, tidy
+from deduplicate import contains, evaluation_keys, pair_keys, repeated
+
+from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.errors import ConfigError, DataError
+from fairseq_distill.formats.atomic import atomic_path, require_folder, write_text
+from fairseq_distill.formats.lines import read_lines, require_same_length, write_lines
+from fairseq_distill.formats.mined_pairs import read_mined_pairs
+from fairseq_distill.languages import parse_pair
+
+logger = logging.getLogger(__name__)
+
+# In the order in which they are looked for; the first that fits is the reason.
+REASONS = (
+    "kept",
+    "below_threshold",
+    "hidden_line",
+    *CLEAN_REASONS[1:],
+    "in_evaluation_set",
+    "known",
+    "duplicate",
+)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs to judge: scores (None for a bitext), tidied sides, and line numbers from 1 where they are known."""
+
+    sides: List[List[str]]
+    scores: Optional[np.ndarray] = None
+    lines: Optional[np.ndarray] = None
+
+
+def read_pairs(mined: Optional[str], prefix: Optional[str], langs: Sequence[str]) -> Pairs:
+    """Read a mined file or a bitext.
+
+    Raises:
+        DataError: missing or damaged, or sides of unequal length.
+    """
+    if mined is not None:
+        found = list(read_mined_pairs(mined))
+        sides = [[tidy(pair.source) for pair in found], [tidy(pair.target) for pair in found]]
+        with_lines = [pair for pair in found if pair.source_line is not None]
+        lines = np.array([[pair.source_line, pair.target_line] for pair in with_lines], np.int64).reshape(-1, 2)
+        scores = np.array([pair.score for pair in found], np.float64)
+        return Pairs(sides, scores, lines if len(lines) == len(found) else None)
+    paths = [f"{prefix}.{lang}" for lang in langs]
+    sides = [[tidy(line) for line in read_lines(path)] for path in paths]
+    require_same_length(paths[0], len(sides[0]), paths[1], len(sides[1]))
+    return Pairs(sides)
+
+
+def keys_of_bitexts(prefixes: Sequence[str], langs: Sequence[str]) -> np.ndarray:
+    """uint64 [M], sorted: keys of the pairs of some bitexts, see :func:`deduplicate.pair_keys`."""
+    found = []
+    for prefix in prefixes:
+        sides = read_pairs(None, prefix, langs).sides
+        found.append(pair_keys(np.stack([line_keys(side) for side in sides], axis=1)))
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
+
+
+def reasons_of(
+    pairs: Pairs,
+    scripts: List[frozenset],
+    threshold: Optional[float],
+    hidden: Sequence[np.ndarray],
+    evaluation: np.ndarray,
+    known: np.ndarray,
+) -> np.ndarray:
+    """Why each pair is dropped.
+
+    Args:
+        pairs: best first when they are mined: of repeats the first one stays.
+        scripts: expected scripts of each side, see :func:`clean.scripts_of_lines`.
+        threshold: pairs with a greater score stay; None: all.
+        hidden: sorted keys of source lines and of target lines that were hidden to calibrate.
+        evaluation: sorted keys of evaluation lines of any language.
+        known: sorted keys of known pairs.
+
+    Returns:
+        uint8 [N], positions in ``REASONS``, 0 for what stays.
+    """
+    keys = [line_keys(side) for side in pairs.sides]
+    both = pair_keys(np.stack(keys, axis=1))
+    judged = judge(pairs.sides, keys, scripts, light=False)
+    tests: Dict[str, np.ndarray] = {name: judged == CLEAN_REASONS.index(name) for name in CLEAN_REASONS[1:]}
+    if pairs.scores is not None and threshold is not None:
+        tests["below_threshold"] = ~(pairs.scores > threshold)
+    tests["hidden_line"] = np.any([contains(*one) for one in zip(hidden, keys)], axis=0)
+    tests["in_evaluation_set"] = contains(evaluation, keys[0]) | contains(evaluation, keys[1])
+    tests["known"] = contains(known, both)
+    reasons = np.zeros(len(both), np.uint8)
+    for name in reversed(REASONS[1:-1]):
+        if name in tests:
+            reasons[tests[name]] = REASONS.index(name)
+    left = np.flatnonzero(reasons == 0)
+    reasons[left[repeated(both[left])]] = REASONS.index("duplicate")
+    return reasons
+
+
+def write_pairs(pairs: Pairs, reasons: np.ndarray, output: str, langs: Sequence[str]) -> Dict[str, Any]:
+    """Write ``OUTPUT.LANG``, ``OUTPUT.dropped.tsv.gz``, for mined pairs ``OUTPUT.lines.tsv``; counts by reason."""
+    kept = np.flatnonzero(reasons == 0)
+    for lang, side in zip(langs, pairs.sides):
+        write_lines(f"{output}.{lang}", (side[row] for row in kept))
+    if pairs.scores is not None and pairs.lines is not None:
+        rows = zip(pairs.scores[kept].tolist(), *pairs.lines[kept].T.tolist())
+        write_lines(f"{output}.lines.tsv", (f"{score:.6f}\t{one}\t{two}" for score, one, two in rows))
+    with atomic_path(f"{output}.dropped.tsv.gz") as temporary:
+        temporary.write_bytes(dropped_lines(np.arange(1, len(reasons) + 1), reasons, REASONS, pairs.sides))
+    counts = np.bincount(reasons, minlength=len(REASONS)).tolist()
+    dropped = {name: n for name, n in zip(REASONS[1:], counts[1:]) if n}
+    return {"in": len(reasons), "kept": counts[0], "dropped": dropped}
+
+
+def main(args: Namespace) -> None:
+    """Read, judge, write."""
+    if (args.mined is None) == (args.input is None):
+        raise ConfigError("Give either --mined FILE or --input PREFIX.")
+    if args.threshold is not None and args.mined is None:
+        raise ConfigError("--threshold needs --mined: a bitext has no scores.")
+    langs = [language.code for language in parse_pair(args.pair)]
+    require_folder(f"{args.output}.{langs[0]}")
+    pairs = read_pairs(args.mined, args.input, langs)
+    hidden = [evaluation_keys([path for path in args.hidden if path.endswith(f".{lang}")], 1) for lang in langs]
+    if args.hidden and not all(path.endswith(tuple(f".{lang}" for lang in langs)) for path in args.hidden):
+        raise ConfigError(f"--hidden takes files that end in .{langs[0]} or .{langs[1]}, so that their side is known.")
+    scripts = [scripts_of_lines(lang, side) for lang, side in zip(langs, pairs.sides)]
+    evaluation = evaluation_keys(args.exclude, 1)
+    known = keys_of_bitexts(args.known, langs)
+    reasons = reasons_of(pairs, scripts, args.threshold, hidden, evaluation, known)
+    counts = write_pairs(pairs, reasons, args.output, langs)
+    counts["threshold"] = args.threshold
+    write_text(f"{args.output}.counts.json", json.dumps(counts, indent=1) + "\n")
+    said = ", ".join(f"{name} {n:,}" for name, n in counts["dropped"].items()) or "nothing"
+    logger.info(f"filter_pairs | {counts['in']:,} in, {counts['kept']:,} kept | dropped: {said}")
+    if not counts["kept"]:
+        raise DataError(
+            f"Of {counts['in']:,} pairs none is left ({said}); {args.output}.dropped.tsv.gz lists them. "
+            "Is the threshold too high, or a language code wrong?"
+        )
+
+
+def _parser() -> Any:
+    parser = make_parser(
+        "filter_pairs.py",
+        "Filter mined pairs, or a bitext, by the rules of clean.py; counts by reason in OUTPUT.counts.json.",
+        "python data_prep/filter_pairs.py --pair swa-eng --mined mined.tsv --threshold 1.12 --known corpora/news/train "
+        "--exclude corpora/news/dev.eng --exclude corpora/news/dev.swa --output work/mined",
+    )
+    parser.add_argument("--pair", required=True, metavar="A-B", help="languages; A is the source of mining")
+    parser.add_argument("--mined", metavar="FILE", help="what fairseq-mine wrote, with or without line numbers")
+    parser.add_argument("--input", metavar="PREFIX", help="a bitext instead: PREFIX.A and PREFIX.B")
+    parser.add_argument("--threshold", type=float, metavar="T", help="mined pairs with a greater score are kept")
+    parser.add_argument("--known", action="append", default=[], metavar="PREFIX", help="bitext whose pairs are dropped")
+    parser.add_argument(
+        "--hidden", action="append", default=[], metavar="FILE", help="lines hidden to calibrate: FILE.A or FILE.B"
+    )
+    parser.add_argument(
+        "--exclude", action="append", default=[], metavar="FILE", help="evaluation text; a pair with a line of it is dropped"
+    )
+    parser.add_argument("--output", required=True, metavar="PREFIX", help="writes PREFIX.A, PREFIX.B and what is above")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(_parser(), main))
