@@ -192,7 +192,8 @@ def _languages(data_dir: Path, manifest: Manifest, dictionary: Dictionary) -> st
     body = ""
     if rows:
         head = ("Language", "Sentences looked at", "Pieces a sentence", "Pieces", "Unknown pieces")
-        body += table(head, rows, (1, 2, 3, 4), "How the vocabulary cuts the training text", "stack")
+        caption = "How the vocabulary cuts the training text"
+        body += f"<h3>{caption}</h3>" + table(head, rows, (1, 2, 3, 4), caption, "stack")
     if examples:
         body += f'<h3>Sentences as pieces</h3><ul class="plain segmented">{"".join(examples[:_MOST_LANGUAGES])}</ul>'
     if absent:

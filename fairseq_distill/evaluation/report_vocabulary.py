@@ -13,8 +13,8 @@ _NAMES = {
     "dedicated": "its own",
 }
 _HEAD = (
-    "Language", "Vocabulary", "Pieces in it", "Pieces a word", "Pieces a sentence", "Unknown characters",
-    "One-character pieces", "Words in one piece", "Letters covered", "Rare pieces",
+    "Language", "Vocabulary", "Size", "Pieces a word", "A sentence", "Unknown", "One character", "Whole words", "Letters",
+    "Rare",
 )  # fmt: skip
 _NUMERIC = tuple(range(2, len(_HEAD)))
 _MOST_ROWS = 400
@@ -59,7 +59,11 @@ def _origin(report: VocabularyReport) -> str:
         text = f"lines of the training text for {', '.join(kept_back)}" + (
             ", the validation sets for the others" if len(kept_back) < len(report.heldout) else ""
         )
-    return f"{said}. Measured on {text}. Rare pieces are those that the training text holds too seldom to learn them."
+    return (
+        f"{said}. Measured on {text}. Unknown: characters that the vocabulary does not hold. One character: pieces that stand "
+        "for one at most. Whole words: words in one piece. Letters: the different characters that it can spell. Rare: pieces "
+        "that the training text holds too seldom to learn them."
+    )
 
 
 def _rows(rows: Sequence[PieceCounts]) -> "List[tuple[str, ...]]":
