@@ -21,6 +21,7 @@ from fairseq_distill.evaluation.collapse import CollapseAlarm
 from fairseq_distill.formats.dictionary import MASK, SPECIALS, read_dictionary
 from fairseq_distill.formats.manifest import Manifest, Teacher, read_manifest
 from fairseq_distill.formats.student_state import student_state
+from fairseq_distill.modules.memory import keep_freed_memory
 from fairseq_distill.tasks.gradient_meter import GradientMeter
 from fairseq_distill.tasks.masked_text import mask_policy_of, mask_text_of, masked_apart
 from fairseq_distill.tasks.options import (
@@ -194,6 +195,8 @@ class SentenceDistillationTask(FairseqTask):
         model = super().build_model(cfg, from_checkpoint)
         if from_checkpoint or not self.manifest.select("train"):
             return model
+        if not torch.cuda.is_available():
+            keep_freed_memory()
         last = resumed_from(self.cfg.save_dir, self.cfg.restore_file)
         if last is not None:
             require_same_training(last, self.manifest, self.dictionary.symbols)
