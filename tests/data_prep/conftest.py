@@ -1,4 +1,4 @@
-"""data_prep's scripts find each other in their own folder; so do the tests."""
+"""data_prep's scripts find each other in their own folder; so do its tests."""
 
 import random
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "data_prep"))
+sys.path[:0] = [str(ROOT / "data_prep"), str(Path(__file__).parent)]
 
 WORDS = "lala kufi moso tene wiru basha dogo nyumba kitu samaki jua mvua shamba".split()
 ENGLISH = "sleep door many four fish big small house thing river sun rain field".split()
