@@ -119,7 +119,7 @@ def measure_student(plan: Plan, data: Path, stamps: Stamps) -> None:
         compared.append(("teacher", teacher))
     rows = []
     for kind, vocabulary in compared:
-        frequency = training_frequency(vocabulary, texts) if kind == "student" else None
+        frequency = training_frequency(vocabulary, texts) if isinstance(vocabulary, SpmVocabulary) else None
         rows += [measure(vocabulary, lang, text.heldout, kind, frequency) for lang, text in texts.items()]
     report = VocabularyReport(
         rows,
