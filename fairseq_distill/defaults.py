@@ -97,7 +97,7 @@ CONTRASTIVE_FILTER = 0.9
 CONTRASTIVE_QUEUE = 0  # negatives of the batch itself; LASER3-CO has a queue of 4096
 
 # --- watching a training
-GRADIENT_NORM_INTERVAL = 200  # a backward pass an objective: below 1 % of the time with two objectives
+GRADIENT_NORM_INTERVAL = 200  # costs a backward pass an objective: two or three in 200 updates
 COLLAPSE_VARIANCE = 0.02  # share of the teacher's; students on the teacher's mean vector had 0.7 to 2 %, see docs/training.md
 COLLAPSE_PATIENCE = 5  # validations; a healthy student without lexical path may need some, student.sh makes VALIDATIONS
 
