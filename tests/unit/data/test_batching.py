@@ -96,9 +96,11 @@ def test_every_batch_shows_the_part_of_its_own_update_or_the_least_of_its_senten
         assert len(shown) == 1 or len(shown) * shown.max() <= 60
 
 
-def test_one_lot_is_done_before_the_next_begins():
+@pytest.mark.parametrize("curriculum", [Curriculum(), Curriculum(3, 5, "step")])
+def test_one_lot_is_done_before_the_next_begins(curriculum):
+    """Also where the part grows within a lot, and what is left of it is planned again."""
     lengths, n = np.random.default_rng(5).integers(1, 50, 300), 300
-    made = plan(lengths, lots=3)
+    made = plan(lengths, curriculum=curriculum, lots=3)
     expected = np.array_split(np.random.default_rng(1).permutation(n), 3)
     for lot, first in zip(expected, (0, 100, 200)):
         assert_array_equal(np.sort(made.distil.indices[first : first + 100]), np.sort(lot))
