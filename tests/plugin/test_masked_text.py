@@ -93,7 +93,7 @@ def test_the_lexical_path_is_fitted_to_the_teachers_own_language_too(unbroken):
 
 def test_checkpoints_hold_no_trace_of_how_text_was_masked(unbroken):
     state = torch.load(unbroken[0] / "checkpoint_best.pt", map_location="cpu", weights_only=True)
-    assert set(state["task_state"]) == {"student"}
+    assert set(state["task_state"]) == {"student", "collapse"}
 
 
 def test_a_contradiction_is_one_sentence(data, tmp_path):
