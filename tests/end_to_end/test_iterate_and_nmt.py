@@ -108,11 +108,14 @@ def test_a_second_run_of_the_loop_changes_nothing(texts, loop):
 
 def judge(texts, loop, work, *options):
     threshold = json.loads((loop[0] / "iterate.json").read_text())["rounds"][0]["threshold"]
+    leak = "\t".join((texts / f"dev.{lang}").read_text().splitlines()[0] for lang in ("qaa", "eng"))
+    mined = (loop[0] / "round-1/all.tsv").read_text()
+    (texts / "mined.tsv").write_text(f"9.0\t{leak}\t1\t1\n{mined}")  # a valid pair, mined with the best score
     size = texts / "tiny.sh"
     size.write_text(TINY)
     return run(
         REPO / "recipes/nmt/run.sh", "--work", work, "--pair", "qaa-eng", "--bitext", texts / "train", "--mined",
-        loop[0] / "round-1/all.tsv", "--threshold", str(threshold), "--hidden", loop[0] / "text/hidden.qaa",
+        texts / "mined.tsv", "--threshold", str(threshold), "--hidden", loop[0] / "text/hidden.qaa",
         "--system", f"truth={texts / 'true'}", "--valid", texts / "dev", "--test", texts / "test", "--size", size,
         "--mono", texts / "crawl.eng", *options,
     )  # fmt: skip
@@ -127,7 +130,12 @@ def test_translation_with_and_without_mined_pairs(texts, loop, tmp_path):
     bitext, mined, truth = results["systems"]
     assert bitext["pairs"] == 380 and truth["pairs"] == 580 and bitext["pairs"] < mined["pairs"]
     assert {system["updates"] for system in results["systems"]} == {24}
-    assert "in_evaluation_set" in mined["added"]["dropped"], "the valid pair in the crawl was mined, and must go"
+    assert mined["added"]["dropped"]["in_evaluation_set"] == 1
+    valid = {line for lang in ("qaa", "eng") for line in (texts / f"dev.{lang}").read_text().splitlines()}
+    for name in names:
+        for lang in ("qaa", "eng"):
+            trained = (work / f"bin/{name}/text/train.{lang}").read_text().splitlines()
+            assert len(trained) == results["systems"][names.index(name)]["pairs"] and not valid & set(trained)
     for system in (mined, truth):
         assert 0 <= system["scores"]["BLEU"]["p_value"] <= 1 and system["scores"]["chrF"]["score"] > 0
     assert "tok:13a" in done.stdout and "bs:1000" in results["signatures"]["chrF"]
