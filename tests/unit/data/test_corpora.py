@@ -165,6 +165,22 @@ def test_a_share_of_the_draws_is_whole_from_the_start(collection):
     assert set(shown.tolist()) == {1, 3} and abs((shown == 3).mean() - 0.3) < 0.03
 
 
+@pytest.mark.parametrize("staged", [False, True])
+def test_monolingual_sentences_are_cut_with_the_pairs_if_asked(collection, staged):
+    mono = MaskText(MonolingualText([part("aaa", 200, 9)], 10, STARTS))
+    curriculum = Curriculum(3, 10**6, "step", min_units=2, mask=staged)
+    plan = planner(collection, curriculum=curriculum, mask=mono, mask_share=0.5).plan(1)
+    least = mono.mono.text.least_parts(3, 2)[plan.mask.indices]
+    assert_array_equal(plan.mask_part, least if staged else 3)
+    shown = mono.shown_lengths(plan.mask.indices, plan.mask_part, 3)
+    for index, each, length in zip(plan.mask.indices, plan.mask_part, shown):
+        assert length == mono.mono.text.lengths(int(each), 3)[index]
+    assert (shown < mono.lengths()[plan.mask.indices]).any() == staged
+    tokens = mono.tokens(plan.mask.indices, int(shown.max()), shown)
+    assert_array_equal((tokens == 2).argmax(axis=1), shown - 1)  # EOS right behind what is shown
+    assert_array_equal(mono.ends(plan.mask.indices), 1)
+
+
 def test_plateau_changes_the_next_epoch_and_no_other(collection):
     policy = Curriculum(3, 0, "plateau")
     first = planner(collection, curriculum=policy)
@@ -178,6 +194,8 @@ def test_plateau_changes_the_next_epoch_and_no_other(collection):
     resumed = planner(collection, curriculum=policy)
     resumed.plan(3)  # fairseq asks for the epoch before it hands the state back
     resumed.load_state_dict(state)
+    known = {3: begins, 4: begins + len(plans[3])}  # without planning any earlier epoch again
+    assert known.items() <= resumed._first_updates.items()
     assert_same_plan(resumed.plan(3), plans[3])
     assert resumed.first_update(4) == first.first_update(4) == begins + len(plans[3])
     # From the list alone, without the numbers of updates, the same plans come again.
