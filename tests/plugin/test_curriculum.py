@@ -1,6 +1,7 @@
 """The progressive curriculum under the stock fairseq commands: a run stopped anywhere goes on as it would have, on one process and on two."""
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from tiny_data import assert_equal_weights, free_port, train, weights
@@ -102,3 +103,21 @@ def test_another_curriculum_cannot_go_on_by_mistake(plateau, data, tmp_path):
 def test_plateau_without_validation_is_one_sentence(data, tmp_path):
     done, _, _ = train(data, tmp_path, 2, *PLATEAU, "--disable-validation", check=False)
     assert done.returncode != 0 and "goes by validation xsim" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "update, end_of_epoch, epoch, scheduled",
+    [
+        (10, False, 1, True),  # --save-interval-updates 5
+        (7, False, 1, False),  # told to stop there
+        (7, True, 2, True),  # --validate-interval 2
+        (7, True, 3, False),
+        (10, True, 3, False),  # fairseq saves there in mid-epoch only
+        (21, True, 3, True),  # --validate-interval-updates 7
+        (21, False, 3, True),
+    ],
+)
+def test_only_validations_that_the_intervals_ask_for_are_counted(update, end_of_epoch, epoch, scheduled):
+    every = 7 if update == 21 else 0
+    cfg = SimpleNamespace(save_interval_updates=5, validate_interval=2, validate_interval_updates=every)
+    assert is_scheduled_validation(cfg, update, end_of_epoch, epoch) == scheduled
