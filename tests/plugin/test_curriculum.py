@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 from tiny_data import assert_equal_weights, free_port, train, weights
 
+from fairseq_distill.tasks.options import is_scheduled_validation
+
 LOSSES = ("loss", "distil_loss", "mlm_loss", "increment", "stage", "distil_loss_aaa", "distil_loss_bbb", "gnorm")
 PROGRESSIVE = ["--curriculum", "progressive", "--curriculum-increments", "3"]
 # A rate at which xsim does not move within so few updates: every validation but the first finds a plateau.
