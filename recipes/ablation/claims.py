@@ -206,7 +206,7 @@ SIZES: Dict[str, Size] = {
         updates=2500,
         max_tokens=1000,
         spm_size=4000,
-        teacher={"updates": "2000"},
+        teacher={"updates": "6000"},
         options={"encoder-layers": "1", "lr": "0.002"},
     ),
     "gpu": Size(
