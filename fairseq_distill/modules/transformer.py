@@ -182,6 +182,9 @@ class StudentEncoder(nn.Module):
         embedding = (pooled if self.projection is None else self.projection(pooled)).float()
         if self.lexical is None:
             return embedding
+        # Adam moves every weight of a new projection by the learning rate, D of them alike: undamped, its first steps would
+        # put one common vector of several times the bag's length on every sentence, and hundreds of updates go to undo that.
+        embedding = embedding / self.shape.dim
         keep = (~padding[:, self.prefix :]).float()
         if self.training and self.dropout.lexical:
             keep = keep * (torch.rand_like(keep) >= self.dropout.lexical)

@@ -58,6 +58,20 @@ def test_a_new_student_with_a_lexical_path_is_that_path():
     assert_close(model(batch), model.lexical(batch, batch.ne(1).float()))
 
 
+def test_the_first_updates_leave_the_lexical_path_in_charge():
+    torch.manual_seed(0)
+    model = StudentEncoder(EncoderShape(50, 384, 512, 1, 6, 384, "mean", pre_norm=True, lexical=True))
+    model.lexical.set_table(0.05 * torch.randn(50, 384))
+    batch = sentences(9, 5, 8, 12)
+    before = model(batch).detach()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (1 - torch.nn.functional.cosine_similarity(model(batch), torch.randn(4, 384))).sum().backward()
+        optimizer.step()
+    assert 0 < float((model(batch) - before).norm() / before.norm()) < 0.1  # without damping: 7.9
+
+
 @pytest.mark.parametrize(
     "pooling, reference", [("max", lambda x: x.max(0).values), ("mean", lambda x: x.mean(0)), ("cls", lambda x: x[0])]
 )
