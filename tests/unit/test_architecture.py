@@ -40,13 +40,14 @@ RULES: Dict[str, Tuple[Set[str], Set[str]]] = {
     "teachers/sbert_tokenizer": ({"teachers/sbert"}, {"tokenizers", "huggingface_hub"}),
     "mining": (FILES, {"numpy", "torch"}),
     "evaluation": (FILES | {"mining"}, {"numpy"}),
-    "embedding": (MODELS, {"numpy", "torch"}),
+    "embedding": (MODELS, {"numpy", "torch", "safetensors"}),
+    "export": (MODELS | {"embedding"}, {"torch", "safetensors"}),
     "data/fairseq_datasets": (FILES | {"data"}, FAIRSEQ),
     "models": (MODELS, FAIRSEQ),
     "criterions": (MODELS, FAIRSEQ),
     "optimizers": (GROUND, FAIRSEQ),
     "tasks": (MODELS | MINING | {"data/fairseq_datasets", "embedding", "models", "criterions", "optimizers"}, FAIRSEQ),
-    "cli": (MODELS | MINING | {"teachers/sbert", "embedding"}, {"numpy"}),
+    "cli": (MODELS | MINING | {"teachers/sbert", "embedding", "export"}, {"numpy"}),
 }
 for _part in ("embedding", "teachers"):  # both load a teacher of any kind
     RULES[_part][0].add("teachers/sbert")

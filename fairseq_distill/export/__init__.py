@@ -1,0 +1,1 @@
+"""A trained student in the files of other tools; nothing is imported here."""

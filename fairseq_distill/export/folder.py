@@ -1,0 +1,77 @@
+"""What every export does alike: open the student, and let the output appear whole or not at all."""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Iterator, Union
+
+from fairseq_distill.embedding.fairseq_checkpoint import open_fairseq
+from fairseq_distill.embedding.student import Student
+from fairseq_distill.errors import ConfigError
+from fairseq_distill.formats.atomic import PathLike, disk_error
+
+StudentOrPath = Union[Student, PathLike]
+
+
+def opened(student: StudentOrPath) -> Student:
+    """The student on the CPU in float32: as given, or of a checkpoint, a LASER3 file or an exported folder.
+
+    Raises:
+        ConfigError, CheckpointError: there is none.
+    """
+    return student if isinstance(student, Student) else open_fairseq(student, "cpu", "float32")
+
+
+def check_output(output: PathLike, force: bool) -> None:
+    """Raise a ConfigError when the output is there already or has no folder to lie in."""
+    path = Path(os.path.abspath(output))
+    if path.exists() and not force:
+        raise ConfigError(f"{output} is there already: take another --output, or replace it with --force.")
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{output} is a file, but the export is a folder: take another --output.")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{output} cannot be written: there is no folder {path.parent}.")
+    if force and path.is_dir() and any(path.iterdir()) and not _is_export(path):
+        raise ConfigError(
+            f"{output} holds other things than an export, which --force would remove: take another --output."
+        )
+
+
+def _is_export(path: Path) -> bool:
+    """Whether a folder has the files of an export, so that --force cannot remove somebody's home."""
+    names = {entry.name for entry in path.iterdir()}
+    return {"model.safetensors", "config.json"} <= names or "model.onnx" in names or _is_laser(names)
+
+
+def _is_laser(names: "set[str]") -> bool:
+    stems = [{name[: -len(end)] for name in names if name.endswith(end)} for end in (".pt", ".spm", ".cvocab")]
+    return len(names) == 3 and bool(stems[0] & stems[1] & stems[2])
+
+
+@contextlib.contextmanager
+def new_folder(output: PathLike, force: bool) -> Iterator[Path]:
+    """Yield a temporary folder beside ``output``; it takes that name when the block ends well and is removed otherwise.
+
+    Raises:
+        ConfigError: see :func:`check_output`.
+        DataError: the disk is full or may not be written to.
+    """
+    check_output(output, force)
+    final = Path(os.path.abspath(output))
+    temporary = final.with_name(f"{final.name}.tmp{os.getpid()}")
+    old = final.with_name(f"{final.name}.old{os.getpid()}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.iterdir():  # a rename may reach the disk before the data does
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
+        if final.exists():
+            os.replace(final, old)
+        os.replace(temporary, final)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise disk_error(error, final) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
