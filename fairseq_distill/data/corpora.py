@@ -95,16 +95,18 @@ class Collection:
         """int32 [all sentences], pieces with EOS of the first part / parts of the words, cut at the longest allowed."""
         key = (1, 1) if part == parts else (part, parts)
         if key not in self._lengths:
-            measured = [self._measure(opened, *key) for opened in self.parts]
-            self._lengths[key] = np.concatenate([np.empty(0, np.int32), *measured])
+            found = np.empty(int(self.firsts[-1]), dtype=np.int32)
+            for opened, first, last in zip(self.parts, self.firsts, self.firsts[1:]):
+                self._measure(opened, *key, found[first:last])
+            self._lengths[key] = found
         return self._lengths[key]
 
-    def _measure(self, opened: Part, part: int, parts: int) -> np.ndarray:
+    def _measure(self, opened: Part, part: int, parts: int, found: np.ndarray) -> None:
         if part == parts:
-            body = opened.sequences.lengths.astype(np.int64) - 1
+            np.minimum(opened.sequences.lengths, self.limit, out=found, casting="same_kind")
         else:
             body = partial_lengths(*self._words(opened), part, parts, self._cut_by_pieces(opened))
-        return (np.minimum(body, self.limit - 1) + 1).astype(np.int32)
+            found[:] = np.minimum(body, self.limit - 1) + 1
 
     def _cut_by_pieces(self, opened: Part) -> bool:
         return self.by_pieces or parse_language(opened.corpus.lang).unspaced

@@ -72,9 +72,11 @@ class PlannedEpoch(FairseqDataset):
     ):
         self.data, self.plan, self.increments, self.seed = data, plan, increments, seed
         self.processes, self.queue = processes, queue
-        weights = data.weight_of_corpus[data.distil.corpus_of(plan.distil.indices)]
-        summed = np.concatenate([[0.0], np.cumsum(weights)])
-        self.distil_totals = plan.totals(np.diff(summed[plan.distil.starts]))
+        weights = plan.distil.sizes().astype(np.float64)
+        if (data.weight_of_corpus != 1.0).any():  # else a plan of any size needs no array of its length
+            summed = np.cumsum(data.weight_of_corpus[data.distil.corpus_of(plan.distil.indices)])
+            weights = np.diff(np.concatenate([[0.0], summed])[plan.distil.starts])
+        self.distil_totals = plan.totals(weights)
         shown = data.mask.shown_lengths(plan.mask.indices, plan.mask_part, increments)
         counts = masked_counts(shown - data.mask.ends(plan.mask.indices), data.policy.probability)
         summed = np.concatenate([[0], np.cumsum(counts)])

@@ -71,7 +71,7 @@ class EpochPlanner:
             self.max_tokens,
             self.max_sentences,
             rng,
-            self._masked(int(self.distil.lengths()[draws].sum()), rng),
+            self._masked(draws, rng),
         )
         self._first_updates[epoch + 1] = first + plan.updates
         if self.queue:
@@ -139,9 +139,11 @@ class EpochPlanner:
         paired_pieces = distil_pieces * self.tlm_share / (1.0 - self.mask_share - self.tlm_share)
         return min(self.mask_share, available / max(available + distil_pieces + paired_pieces, 1.0))
 
-    def _masked(self, distil_pieces: int, rng: np.random.Generator) -> Optional[MaskedText]:
+    def _masked(self, draws: np.ndarray, rng: np.random.Generator) -> Optional[MaskedText]:
         """What is masked beside the sentences to distil; None where there is nothing."""
-        mono_share, n = self._mono_share(distil_pieces), self.curriculum.increments
+        if self.mask_share + self.tlm_share <= 0 or not len(self.mask):
+            return None
+        mono_share, n = self._mono_share(int(self.distil.lengths()[draws].sum())), self.curriculum.increments
         if mono_share + self.tlm_share <= 0:
             return None
         return MaskedText(

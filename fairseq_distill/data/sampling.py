@@ -61,13 +61,19 @@ def draw_epoch(sizes: Sequence[int], weights: np.ndarray, total: int, rng: np.ra
         int64 [about total], indices over all corpora.
     """
     firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    parts = []
-    for first, size, weight in zip(firsts, sizes, weights):
-        wanted = int(round(total * float(weight)))
-        if not size or not wanted:
+    wanted = [int(round(total * float(weight))) if size else 0 for size, weight in zip(sizes, weights)]
+    # In place from here on: at tens of millions of sentences each further array of this length counts.
+    drawn = np.empty(sum(wanted), dtype=np.int64)
+    end = 0
+    for first, size, count in zip(firsts, sizes, wanted):
+        if not count:
             continue
-        whole, rest = divmod(wanted, int(size))
-        parts.append(np.tile(np.arange(size, dtype=np.int64), whole) + first)
-        parts.append(rng.choice(int(size), rest, replace=False).astype(np.int64) + first)
-    drawn = np.concatenate(parts) if parts else np.empty(0, np.int64)
-    return rng.permutation(drawn)
+        whole, rest = divmod(count, int(size))
+        for _ in range(whole):
+            drawn[end : end + size] = np.arange(first, first + size)
+            end += int(size)
+        drawn[end : end + rest] = rng.choice(int(size), rest, replace=False)
+        drawn[end : end + rest] += first
+        end += rest
+    rng.shuffle(drawn)
+    return drawn

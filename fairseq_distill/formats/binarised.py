@@ -16,6 +16,7 @@ from fairseq_distill.formats.atomic import PathLike, atomic_path
 _MAGIC = b"MMIDIDX\x00\x00"
 _LEGACY_MAGIC = b"TNTIDX\x00\x00"
 _HEADER_BYTES = 26  # magic, uint64 version, uint8 type, uint64 number of sentences
+_CHECKED = 1 << 20  # sentences of an index that are checked at a time
 _TYPES = {1: np.uint8, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64, 8: np.uint16, 9: np.uint32, 10: np.uint64}
 
 
@@ -91,14 +92,25 @@ def open_binarised(prefix: PathLike) -> Sequences:
         return Sequences(np.empty(0, item), np.empty(0, np.int64), np.empty(0, np.int32))
     lengths = np.memmap(index_path, np.int32, "r", _HEADER_BYTES, shape=(n,))
     pointers = np.memmap(index_path, np.int64, "r", _HEADER_BYTES + 4 * n, shape=(n,))
-    ends = np.cumsum(lengths, dtype=np.int64)
-    starts = ends - lengths
-    if lengths.min() < 1 or not np.array_equal(pointers, starts * item.itemsize):
+    starts = np.floor_divide(pointers, item.itemsize)
+    if not _follow_one_another(pointers, lengths, item.itemsize):
         raise DataError(f"{index_path} is damaged: its sentences do not follow one another; binarise again.")
-    needed, size = int(ends[-1]) * item.itemsize, bin_path.stat().st_size
+    needed, size = (int(starts[-1]) + int(lengths[-1])) * item.itemsize, bin_path.stat().st_size
     if size != needed:
         raise DataError(f"{bin_path} has {size:,} bytes, but {index_path} describes {needed:,}; binarise again.")
     return Sequences(np.memmap(bin_path, item, "r"), starts, np.asarray(lengths))
+
+
+def _follow_one_another(pointers: np.ndarray, lengths: np.ndarray, itemsize: int) -> bool:
+    """Whether each sentence has a piece and begins, in bytes, where the one before it ends."""
+    expected = 0
+    for first in range(0, len(lengths), _CHECKED):  # in pieces, so that an index of any size needs little memory
+        size = lengths[first : first + _CHECKED].astype(np.int64) * itemsize
+        ends = np.cumsum(size) + expected
+        if size.min() < 1 or not np.array_equal(pointers[first : first + _CHECKED], ends - size):
+            return False
+        expected = int(ends[-1])
+    return True
 
 
 def open_legacy(prefix: PathLike) -> Sequences:

@@ -1,5 +1,7 @@
 """What an epoch is made of: pairs, the teacher's own language, monolingual text and pairs for TLM in their shares."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -8,6 +10,7 @@ from fairseq_distill.data.corpora import Collection, Part
 from fairseq_distill.data.curriculum import Curriculum
 from fairseq_distill.data.mask_units import MaskText, MonolingualText, PairedText
 from fairseq_distill.data.planning import EpochPlanner, sentences_to_fit
+from fairseq_distill.data.sampling import draw_epoch
 from fairseq_distill.formats.binarised import Sequences
 from fairseq_distill.formats.manifest import Corpus
 
@@ -112,3 +115,35 @@ def test_the_fit_sees_the_teachers_language_in_its_share_and_the_pairs_first():
         assert len(chosen) - own == min(4000, round(most * (1 - share)))
     alone = Collection(PAIRS, 60, STARTS)
     assert_array_equal(sentences_to_fit(alone, 100, 0.2, rng()), np.sort(rng().permutation(4000)[:100]))
+
+
+# --- memory
+
+N = 60_000
+
+
+def test_an_epoch_is_planned_within_a_few_bytes_a_sentence(monkeypatch):
+    """The numbers of the sentences, drawn and planned: 10 bytes each; beside them windows of fixed length."""
+    monkeypatch.setattr("fairseq_distill.data.batching.WINDOW", 1000)
+    made = planner([part("distil", "aaa", N, 1)], mask_share=0.0)
+    tracemalloc.start()
+    plan = made.plan(1)
+    now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(plan.distil.indices) == N
+    assert now / N < 16  # with the lengths, 4
+    assert peak / N < 44
+
+
+def test_draws_of_an_epoch_equal_those_made_with_an_array_for_each_step():
+    sizes, weights = [700, 0, 30, 200], np.array([0.5, 0.0, 0.3, 0.2])
+    for total in (3, 100, 930, 5000):
+        rng, parts = np.random.default_rng(total), []
+        for first, size, weight in zip([0, 700, 700, 730], sizes, weights):
+            if size and (wanted := round(total * weight)):
+                parts.append(np.tile(np.arange(size), wanted // size) + first)
+                parts.append(rng.choice(size, wanted % size, replace=False) + first)
+        expected = rng.permutation(np.concatenate(parts))
+        drawn = draw_epoch(sizes, weights, total, np.random.default_rng(total))
+        assert drawn.dtype == np.int64
+        assert drawn.tolist() == expected.tolist()

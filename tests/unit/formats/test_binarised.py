@@ -1,6 +1,7 @@
 """Binarised files of every integer type are read as they were laid down, and damage is found when they are opened."""
 
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -132,3 +133,37 @@ def test_another_layout_and_another_type(tmp_path):
     write(tmp_path / "train", sentences(3), code=6)
     with pytest.raises(DataError, match="token type 6"):
         open_binarised(tmp_path / "train")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
+@pytest.mark.parametrize("wrong", [None, "pointer", "length", "empty"])
+@pytest.mark.parametrize("place", [0, 3, 4, 9])
+def test_the_index_is_checked_everywhere_however_it_is_cut(tmp_path, monkeypatch, dtype, wrong, place):
+    monkeypatch.setattr("fairseq_distill.formats.binarised._CHECKED", 4)
+    rows = sentences(10, seed=3)
+    write(tmp_path / "train", rows, dtype)
+    index = bytearray((tmp_path / "train.idx").read_bytes())
+    lengths, pointers = 26 + 4 * place, 26 + 4 * 10 + 8 * place
+    if wrong == "pointer":
+        index[pointers : pointers + 8] = struct.pack("<q", struct.unpack("<q", index[pointers : pointers + 8])[0] + 1)
+    elif wrong is not None:
+        length = 0 if wrong == "empty" else len(rows[place]) + 1
+        index[lengths : lengths + 4] = struct.pack("<i", length)
+    (tmp_path / "train.idx").write_bytes(index)
+    if wrong is None:
+        assert [row.tolist() for row in (open_binarised(tmp_path / "train")[i] for i in range(10))] == rows
+    else:
+        with pytest.raises(DataError, match="binarise again"):
+            open_binarised(tmp_path / "train")
+
+
+def test_opening_holds_eight_bytes_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("fairseq_distill.formats.binarised._CHECKED", 1000)
+    n = 50_000
+    write(tmp_path / "train", [[4, 2]] * n)
+    tracemalloc.start()
+    found = open_binarised(tmp_path / "train")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == n
+    assert peak / n < 10

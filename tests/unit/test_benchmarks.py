@@ -1,0 +1,107 @@
+"""The benchmark scripts run, on tiny sizes, and fail where what they compare differs."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem != "common")
+ONE = ["--threads", "1", "--cpu-time"]
+
+
+def run(script, *options):
+    """The finished process of a script."""
+    line = [sys.executable, str(BENCHMARKS / f"{script}.py"), *options]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
+
+
+def rows(process):
+    """The first cell of each row of the tables printed -> its other cells."""
+    assert process.returncode == 0, process.stdout + process.stderr
+    lines = [line.strip("| ").split(" | ") for line in process.stdout.splitlines() if line.startswith("| ")]
+    return {cells[0]: cells[1:] for cells in lines}
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """Loads a script as a module."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    yield load
+    for name in ("common", "training"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_explains_itself(script):
+    process = run(script, "--help")
+    assert process.returncode == 0, process.stderr
+    assert f"benchmarks/{script}.py" in process.stdout
+
+
+def test_operations_are_counted_as_a_loop_over_layers_and_sentences_counts_them(benchmark):
+    from fairseq_distill.defaults import StudentSize
+
+    size, expected = StudentSize(3, 8, 20, 2, True), 0
+    for length in (1, 4, 7):
+        for _ in range(size.layers):
+            expected += 2 * length * 8 * (3 * 8) + 2 * length * 8 * 8  # queries, keys, values; output
+            expected += 2 * 2 * length * 8 * 20  # feed-forward
+            expected += 2 * size.heads * 2 * length * length * (8 // size.heads)  # scores, mixture
+    assert benchmark("common").encoder_flop(np.array([1, 4, 7]), size) == expected
+
+
+def test_plain_margins_equal_the_librarys(benchmark):
+    from fairseq_distill.evaluation.xsim import xsim_margins
+
+    script = benchmark("xsim")
+    args = script.argparse.Namespace(n=300, dim=16, k=4, cosine=0.4, seed=1)
+    src, tgt = script.vectors(args)
+    product = src @ tgt.T
+    nearest = np.argsort(-product, axis=1)[:, :4]
+    backward = -np.sort(-product.T, axis=1)[:, :4]
+    errors = script.errors_of(np.take_along_axis(product, nearest, axis=1), nearest, backward)
+    found = {name: result.errors for name, result in xsim_margins(src, tgt, k=4, precision="float32").items()}
+    assert errors == found
+    assert 0 < found["ratio"] < 300
+
+
+@pytest.mark.slow
+def test_xsim_runs():
+    found = rows(run("xsim", "--n", "300", "--dim", "32", "--cosine", "0.3", "--repeats", "1", *ONE))
+    assert list(found)[-4:] == ["floor", "ours auto", "torch", "faiss"]
+    assert found["torch"][4] == found["faiss"][4]
+
+
+@pytest.mark.slow
+def test_startup_runs():
+    found = rows(run("startup", "--pairs", "3000", "--dim", "8", *ONE))
+    assert list(found) == ["step", "open", "plan", "epoch", "batch", "all"]
+
+
+@pytest.mark.slow
+def test_training_runs():
+    pytest.importorskip("fairseq")
+    options = ["--sizes", "small", "--lines", "200", "--updates", "1", "--repeats", "1", "--max-tokens", "200"]
+    found = rows(run("training", *options, "--peer-max-tokens", "200", *ONE))
+    assert {"peer", "ours bfloat16", "ours float32"} <= set(found)
+    assert found["peer"][2] == "1.00"
+
+
+def test_a_system_that_fails_ends_the_run(benchmark):
+    script = importlib.import_module("common")  # by a name that the new process can import too
+    with pytest.raises(SystemExit, match="broken failed"):
+        script.in_turns({"broken": script.System(script.lines_of, ("/nowhere/at.all", 1, 1))}, 1, 1)
