@@ -64,6 +64,17 @@ def test_operations_are_counted_as_a_loop_over_layers_and_sentences_counts_them(
     assert benchmark("common").encoder_flop(np.array([1, 4, 7]), size) == expected
 
 
+@pytest.mark.parametrize("most", [1, 10, 33])
+def test_lasers_batches_hold_every_sentence_once_and_as_many_as_fit(benchmark, most):
+    lengths = np.random.default_rng(1).integers(1, 12, 200)
+    batches = list(benchmark("encoding").laser_batches(lengths, most))
+    assert sorted(np.concatenate(batches)) == list(range(200))
+    assert all(len(batch) == 1 or lengths[batch].sum() <= most for batch in batches)
+    for batch, following in zip(batches, batches[1:]):
+        assert lengths[batch].min() >= lengths[following].max()
+        assert lengths[batch].sum() + lengths[following[0]] > most
+
+
 def test_plain_margins_equal_the_librarys(benchmark):
     from fairseq_distill.evaluation.xsim import xsim_margins
 
@@ -99,6 +110,15 @@ def test_training_runs():
     found = rows(run("training", *options, "--peer-max-tokens", "200", *ONE))
     assert {"peer", "ours bfloat16", "ours float32"} <= set(found)
     assert found["peer"][2] == "1.00"
+
+
+@pytest.mark.slow
+def test_encoding_runs_and_the_vectors_agree():
+    pytest.importorskip("fairseq")
+    options = ["--size", "small", "--lines", "60", "--single-lines", "5", "--repeats", "1"]
+    found = rows(run("encoding", *options, *ONE))
+    assert {"laser", "single", "ours bfloat16", "ours float32"} <= set(found)
+    assert float(found["ours float32"][5]) > 0.99999
 
 
 def test_a_system_that_fails_ends_the_run(benchmark):
