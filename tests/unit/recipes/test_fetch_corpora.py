@@ -36,7 +36,8 @@ def world(tmp_path, monkeypatch, write_config):
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_MTDATA", str(fake))
-    monkeypatch.setitem(sys.modules, "mtdata", None)
+    for name in ("mtdata", "mtdata.cache", "mtdata.entry", "mtdata.index"):  # another test may have imported them
+        monkeypatch.setitem(sys.modules, name, None)
     folder = write_config(tmp_path / "family", CONFIG)
 
     def fetch(*options):
