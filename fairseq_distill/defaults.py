@@ -47,6 +47,12 @@ CALIBRATION_PRECISION = 0.9  # wanted of mined pairs: one wrong in ten
 ITERATE_ROUNDS = 3  # of recipes/iterate.sh; each costs a training
 ITERATE_NEW_SHARE = 0.02  # below this share of new pairs another round would train on the same text
 
+# --- evaluation
+NEAR_DUPLICATE = 0.7  # Jaccard index of n-grams from which lines count as near-duplicates; 0.7 to 0.8 is usual for web text
+NEAR_DUPLICATE_CHARACTERS = 5  # n of these n-grams; as usual for short texts (Mining of Massive Datasets, 3.2)
+LEAKAGE_EXAMPLES = 3  # shown of identical and of near lines
+AUGMENT_PER_TYPE = 2  # near copies of a sentence and error type that recipes/augment_targets.py makes at most; our choice
+
 # --- objective
 MLM_WEIGHT = 0.09  # --lambda-mask of the fairseq nllb README
 MASK_PROBABILITY = 0.15  # BERT

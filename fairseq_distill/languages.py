@@ -134,6 +134,11 @@ def parse_language(code: str) -> Language:
     return Language(code, match.group(1), match.group(2))
 
 
+def without_region(code: str) -> str:
+    """The code without a country or region: ``fra`` of ``fra-CA``, as test sets name varieties; others as they are."""
+    return re.sub(r"[_-][A-Z]{2}$", "", code)
+
+
 def parse_pair(pair: str) -> "tuple[Language, Language]":
     """The two languages of ``eng-swa`` (hyphen between the codes, underscore before a script).
 

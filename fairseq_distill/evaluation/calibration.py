@@ -9,7 +9,7 @@ a text in which as large a share of the lines has a partner as of the known line
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -289,34 +289,43 @@ def _add_intervals(
     seed: int,
 ) -> None:
     """95% intervals of both cuts: hidden pairs and lines alone are drawn with replacement, each with what it was mined with."""
-    rng = np.random.default_rng(seed)
     thresholds: Dict[str, List[np.ndarray]] = {"best_f1": [], "at_precision": []}
     measures: Dict[str, List[np.ndarray]] = {"best_f1": [], "at_precision": []}
-    step = max(1, _BLOCK // max(units, len(curve.right)))
-    for start in range(0, samples, step):
-        weights = rng.multinomial(units, np.full(units, 1 / units), size=min(step, samples - start))
-        weights = np.pad(weights, ((0, 0), (0, 1)))  # the last one, -1, is that of unknown sides
-        sides = weights[:, curve.src_unit] + weights[:, curve.tgt_unit]  # [S, P]
-        judged = np.cumsum(sides, axis=1)[:, curve.ends - 1] / 2  # [S, T]
-        right = np.cumsum(weights[:, curve.src_unit] * curve.right, axis=1)[:, curve.ends - 1]
-        hidden = weights[:, : curve.hidden].sum(axis=1, keepdims=True)
-        shares = (
-            right / np.where(judged > 0, judged, 1),
-            right / np.maximum(hidden, 1),
-            2 * right / np.maximum(judged + hidden, 1),
-        )
+    for shares in resampled_shares(curve, curve.ends, units, samples, seed):
         thresholds["best_f1"].append(curve.thresholds[shares[2].argmax(axis=1)])
-        reached = (shares[0] >= wanted_precision) & (judged > 0)
+        reached = (shares[0] >= wanted_precision) & (shares[3] > 0)
         lowest = reached.shape[1] - 1 - reached[:, ::-1].argmax(axis=1)
         thresholds["at_precision"].append(curve.thresholds[lowest[reached.any(axis=1)]])
         for name, place in zip(measures, places):
             if place is not None:
-                measures[name].append(np.stack([share[:, place] for share in shares]))
+                measures[name].append(np.stack([share[:, place] for share in shares[:3]]))
     for name, cut in (("best_f1", setting.best_f1), ("at_precision", setting.at_precision)):
         if cut is not None:
             rows = dict(zip(("precision", "recall", "f1"), np.concatenate(measures[name], axis=1)))
             for measure, values in {"threshold": np.concatenate(thresholds[name]), **rows}.items():
                 cut.intervals[measure] = [float(value) for value in np.quantile(values, [0.025, 0.975])]
+
+
+def resampled_shares(
+    curve: Curve, ends: np.ndarray, units: int, samples: int, seed: int
+) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """(precision, recall, F1, judged pairs), float64 [S, T] each, of resampled units; all samples in blocks of S.
+
+    Args:
+        ends: int64 [T], how many of the curve's judged pairs are kept; each 1 or more.
+        units: hidden pairs and lines alone; drawn with replacement, each with what it was mined with.
+    """
+    rng = np.random.default_rng(seed)
+    step = max(1, _BLOCK // max(units, len(curve.right)))
+    for start in range(0, samples, step):
+        weights = rng.multinomial(units, np.full(units, 1 / units), size=min(step, samples - start))
+        weights = np.pad(weights, ((0, 0), (0, 1)))  # the last one, -1, is that of unknown sides
+        sides = weights[:, curve.src_unit] + weights[:, curve.tgt_unit]  # [S, P]
+        judged = np.cumsum(sides, axis=1)[:, ends - 1] / 2  # [S, T]
+        right = np.cumsum(weights[:, curve.src_unit] * curve.right, axis=1)[:, ends - 1]
+        hidden = weights[:, : curve.hidden].sum(axis=1, keepdims=True)
+        precision = right / np.where(judged > 0, judged, 1)
+        yield precision, right / np.maximum(hidden, 1), 2 * right / np.maximum(judged + hidden, 1), judged
 
 
 def curve_rows(curves: Sequence[Curve], most: int = _MOST_POINTS) -> List[tuple]:

@@ -81,11 +81,14 @@ def xsim_margins(
     **knn_options,
 ) -> Dict[str, XsimResult]:
     """:func:`xsim` for several margins from one search; margin -> result."""
-    n, results = len(src), {}
-    for margin, wrong in wrong_sentences(src, tgt, margins, k, labels, **knn_options).items():
-        errors = int(wrong.sum())
-        results[margin] = XsimResult(100.0 * errors / n, errors, n, margin, k, signature(margin, k, n, about))
-    return results
+    wrong = wrong_sentences(src, tgt, margins, k, labels, **knn_options)
+    return {margin: result_of(wrong[margin], margin, k, about) for margin in wrong}
+
+
+def result_of(wrong: np.ndarray, margin: str, k: int, about: Optional[Dict[str, str]] = None) -> XsimResult:
+    """The rate of ``wrong`` [N], what :func:`wrong_sentences` found for ``margin``."""
+    n, errors = len(wrong), int(wrong.sum())
+    return XsimResult(100.0 * errors / n, errors, n, margin, k, signature(margin, k, n, about))
 
 
 def wrong_sentences(
@@ -97,9 +100,6 @@ def wrong_sentences(
     **knn_options,
 ) -> Dict[str, np.ndarray]:
     """Which sentences :func:`xsim` counts as errors: margin -> bool [N]; arguments and errors as there."""
-    unknown = [margin for margin in margins if margin not in MARGINS]
-    if unknown:
-        raise ConfigError(f"margin must be one of {', '.join(MARGINS)}, but is {unknown[0]!r}.")
     n = len(src)
     names = knn_options.get("names", ("the source embeddings", "the target embeddings"))
     if len(tgt) != n:
@@ -108,20 +108,33 @@ def wrong_sentences(
         )
     if labels is not None and len(labels) != n:
         raise DataError(f"There are {len(labels):,} labels for {n:,} sentences; each target sentence needs one.")
-    if k > n:
-        logger.warning(f"k={k} is more than the {n:,} sentences; all of them are neighbours then")
-    forward, backward = _neighbours(src, tgt, k, margins, knn_options)
+    found = found_targets(src, tgt, margins, k, **knn_options)
     groups = np.arange(n) if labels is None else _groups(labels)
+    return {margin: groups[places] != groups for margin, places in found.items()}
+
+
+def found_targets(
+    src: np.ndarray, tgt: np.ndarray, margins: Sequence[str] = MARGINS, k: int = defaults.NEIGHBOURHOOD, **knn_options
+) -> Dict[str, np.ndarray]:
+    """The target that each source sentence finds: margin -> int64 [N], rows of ``tgt`` [M, E].
+
+    There may be more targets than sources. Errors as in :func:`xsim`.
+    """
+    unknown = [margin for margin in margins if margin not in MARGINS]
+    if unknown:
+        raise ConfigError(f"margin must be one of {', '.join(MARGINS)}, but is {unknown[0]!r}.")
+    if k > len(tgt):
+        logger.warning(f"k={k} is more than the {len(tgt):,} sentences; all of them are neighbours then")
+    forward, backward = _neighbours(src, tgt, k, margins, knn_options)
     own, other = neighbourhood_means(forward), np.empty(0, np.float32)
     if backward is not None:
         other = neighbourhood_means(backward)
-    wrong = {}
+    found = {}
     for margin in margins:
-        found = forward.indices[:, 0]
+        found[margin] = forward.indices[:, 0]
         if margin != "absolute":
-            found = best_candidates(forward, own, other, margin)[1]
-        wrong[margin] = groups[found] != groups
-    return wrong
+            found[margin] = best_candidates(forward, own, other, margin)[1]
+    return found
 
 
 def _groups(labels: Labels) -> np.ndarray:

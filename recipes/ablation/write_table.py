@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from claims import CLAIMS, DEFAULT_GROUPS, GROUPS, SIZES, VARIANTS, Claim, Comparison, Group, Run, runs_of
-from paired_bootstrap import Cell, Cells, Estimate, common, estimate, verdict
 from run_records import Record, Wrong, read_records
 from run_sources import PIVOT
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import DataError
+from fairseq_distill.evaluation.paired import Cell, Cells, Estimate, common, estimate, verdict
 from fairseq_distill.formats.atomic import write_text
 
 SEEDS = (1, 2, 3)  # that are planned; more are shown when they are there

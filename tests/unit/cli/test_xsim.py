@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fairseq_distill.cli.xsim import cli_main
-from fairseq_distill.evaluation.xsim import xsim_margins
+from fairseq_distill.evaluation.paired import compare
+from fairseq_distill.evaluation.xsim import wrong_sentences, xsim_margins
 from fairseq_distill.formats.embeddings import EmbeddingInfo, write_info
 from fairseq_distill.mining.margin import MARGINS
 
@@ -116,3 +117,43 @@ def test_texts_and_encoders(tmp_path, monkeypatch, capsys):
     assert "--tgt-encoder" in capsys.readouterr().err
     assert cli_main(["--src-encoder", "student:x", "--tgt", str(tmp_path / "x.npy")]) == 1
     assert "--src-encoder needs --src-text" in capsys.readouterr().err
+
+
+def test_a_baseline_on_the_same_sentences(files, tmp_path, capsys):
+    src, tgt, words = files
+    other = (src + 0.5 * np.random.default_rng(5).standard_normal(src.shape)).astype(np.float32)
+    np.save(tmp_path / "other.npy", other)
+    assert cli_main([*words, "--margin", "all", "--baseline", str(tmp_path / "other.npy"), "--json"]) == 0
+    for row in json.loads(capsys.readouterr().out)["results"]:
+        first = wrong_sentences(src, tgt, (row["margin"],))[row["margin"]]
+        second = wrong_sentences(other, tgt, (row["margin"],))[row["margin"]]
+        expected = compare(first, second)
+        assert row["errors"] == first.sum() and row["baseline"]["errors"] == second.sum() != first.sum()
+        assert {name: row["baseline"][name] for name in expected._fields} == expected._asdict()
+    assert cli_main([*words, "--baseline", words[1]]) == 0
+    assert "difference +0.00 (95 %: +0.00 to +0.00), p = 1.0000; paired-bootstrap:1000|" in capsys.readouterr().out
+    own = ["--baseline", str(tmp_path / "other.npy"), "--baseline-tgt", str(tmp_path / "other.npy")]
+    assert cli_main([*words, *own, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["results"][0]["baseline"]["percent"] == 0
+    assert cli_main([*words, *own[2:]]) == 1
+    assert "belongs to --baseline" in capsys.readouterr().err
+
+
+def test_near_copies(files, tmp_path, capsys):
+    src, tgt, words = files
+    (tmp_path / "dev.eng").write_text("".join(f"line {i}\n" for i in range(40)))
+    (tmp_path / "near.tsv").write_text("".join(f"{i + 1}\tnumber\tcopy {i}\n" for i in range(40)))
+    np.save(tmp_path / "near.npy", src)  # nearer than the targets
+    near = ["--augmented", str(tmp_path / "near.tsv")]
+    text = ["--tgt-text", str(tmp_path / "dev.eng")]
+    assert cli_main([*words, *text, *near, "--augmented-emb", str(tmp_path / "near.npy"), "--margin", "absolute"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("xsim++|test:dev.swa.npy|margin:absolute|k:4|n:40|by:text|augmented:40|")
+    assert " = 100.00  (40 of 40" in out and "errors: number 40, misaligned 0" in out
+    for more, said in (
+        ([*text, *near], "--augmented-emb"),
+        (near, "needs --tgt-text"),
+        ([*near[:0], "--augmented-emb", "x"], "needs --augmented"),
+    ):
+        assert cli_main([*words, *more]) == 1
+        assert said in capsys.readouterr().err

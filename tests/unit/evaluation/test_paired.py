@@ -1,9 +1,12 @@
 """Means and intervals equal a loop over sentences; pairing narrows; verdicts follow from intervals."""
 
+import itertools
+
 import numpy as np
 import pytest
-from paired_bootstrap import Estimate, common, estimate, verdict
 
+from fairseq_distill.errors import DataError
+from fairseq_distill.evaluation.paired import Estimate, common, compare, estimate, randomisation_p_value, verdict
 from tests.reference.bootstrap import interval, mean_xsim
 
 SETS = {"horn": {"a": 80, "b": 30}, "uganda": {"c": 50}}
@@ -95,3 +98,34 @@ def test_verdicts():
     assert verdict(Estimate(-3, -5, -1)) == "better"
     assert verdict(Estimate(3, 1, 5)) == "worse"
     assert verdict(Estimate(-1, -3, 0)) == verdict(Estimate(1, 0, 3)) == "no difference"
+
+
+def swaps(mended, broken):
+    """The p-value by all ways to swap the outcomes of the sentences on which the two differ."""
+    observed = abs(mended - broken)
+    signs = list(itertools.product((-1, 1), repeat=mended + broken))
+    return sum(abs(sum(way)) >= observed for way in signs) / len(signs)
+
+
+@pytest.mark.parametrize("mended, broken", [(0, 0), (1, 0), (3, 3), (8, 2), (2, 9), (0, 12), (5, 4)])
+def test_the_p_value_equals_that_of_all_swaps(mended, broken):
+    assert randomisation_p_value(mended, broken) == pytest.approx(swaps(mended, broken))
+
+
+def test_the_p_value_of_many_sentences():
+    assert randomisation_p_value(5000, 5000) == 1
+    assert 0 < randomisation_p_value(1000, 400) < 1e-50
+    # two standard deviations of 10,000 throws
+    assert randomisation_p_value(5100, 4900) == pytest.approx(0.0466, abs=0.001)
+
+
+def test_two_encoders_compared():
+    wrong, baseline = np.arange(200) < 20, np.arange(200) % 4 == 0
+    found = compare(wrong, baseline)
+    assert (found.mended, found.broken) == (45, 15) and found.difference == pytest.approx(-15)
+    assert found.low < -15 < found.high < 0 and found.p_value == pytest.approx(randomisation_p_value(45, 15))
+    back = compare(baseline, wrong)
+    assert (back.difference, back.low, back.high) == pytest.approx((15, -found.high, -found.low))
+    assert compare(wrong, wrong) == (0, 0, 0, 1, 0, 0)
+    with pytest.raises(DataError, match="200 sentences .* 199 for the baseline"):
+        compare(wrong, baseline[1:])

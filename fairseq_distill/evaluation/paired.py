@@ -1,6 +1,6 @@
-"""Mean xsim of a variant, and its difference to another, with paired bootstrap intervals over sentences and seeds.
+"""Two encoders on the same sentences: paired bootstrap intervals over sentences and seeds, and a randomisation test.
 
-What is averaged: the percentage of wrong sentences of each development set, then the sets of a group, then seeds, then
+What :func:`estimate` averages: the percentage of wrong sentences of each development set, then the sets of a group, then seeds, then
 groups, each weighing the same. What is drawn with replacement, 1,000 times: the seeds of each group, and the sentences of
 each development set; both students of a difference get the same draws, as they were judged on the same sentences and
 started from the same seeds. Groups are not drawn: the interval speaks of these languages.
@@ -11,6 +11,7 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 
 from fairseq_distill import defaults
+from fairseq_distill.errors import DataError
 
 Cell = Dict[str, np.ndarray]  # development set -> bool [N], whether a sentence was wrong
 Cells = Dict[str, Dict[int, Cell]]  # group -> seed -> what one variant got wrong
@@ -76,3 +77,59 @@ def verdict(difference: Estimate) -> str:
     if difference.high < 0:
         return "better"
     return "worse" if difference.low > 0 else "no difference"
+
+
+class Comparison(NamedTuple):
+    """An encoder beside a baseline on the same sentences.
+
+    Attributes:
+        difference: of the error rates in percentage points, encoder minus baseline; below 0 the encoder is better.
+        low, high: the interval of the difference, 95% of the paired resamplings.
+        p_value: two-sided, see :func:`randomisation_p_value`.
+        mended: sentences that the baseline alone gets wrong.
+        broken: sentences that the encoder alone gets wrong.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    mended: int
+    broken: int
+
+
+def compare(
+    wrong: np.ndarray, baseline: np.ndarray, samples: int = defaults.BOOTSTRAP_SAMPLES, seed: int = 1
+) -> Comparison:
+    """The difference of two error rates on the same sentences, with its interval and its p-value.
+
+    Args:
+        wrong, baseline: bool [N], which sentences each gets wrong.
+
+    Raises:
+        DataError: no sentences, or other numbers of them.
+    """
+    if len(wrong) != len(baseline) or not len(wrong):
+        raise DataError(
+            f"{len(wrong):,} sentences were judged for the encoder but {len(baseline):,} for the baseline; "
+            "a paired test needs the same sentences for both."
+        )
+    found = estimate({"": {0: {"": wrong}}}, {"": {0: {"": baseline}}}, samples, seed)
+    mended, broken = int((baseline & ~wrong).sum()), int((wrong & ~baseline).sum())
+    return Comparison(*found, randomisation_p_value(mended, broken), mended, broken)
+
+
+def randomisation_p_value(mended: int, broken: int) -> float:
+    """How often a difference as large as this one comes up when each sentence's two outcomes are swapped by a coin.
+
+    Approximate randomisation draws such swaps. Where an outcome is right or wrong, only the sentences that one of the two
+    gets wrong matter, and their sum follows the binomial distribution: this is the p-value of infinitely many draws.
+
+    Returns:
+        in (0, 1], two-sided; 1 where nothing differs.
+    Source: Noreen (1989), Computer-Intensive Methods for Testing Hypotheses; McNemar's test in its exact form.
+    """
+    swapped, fewer = mended + broken, min(mended, broken)
+    steps = np.arange(1, fewer + 1, dtype=np.float64)
+    log_ways = np.concatenate([[0.0], np.cumsum(np.log(swapped - steps + 1) - np.log(steps))]) - swapped * np.log(2)
+    return float(min(1.0, 2 * np.exp(log_ways).sum()))
