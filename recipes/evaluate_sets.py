@@ -158,7 +158,7 @@ def read_job(args: argparse.Namespace) -> Job:
 
 
 def audit(files: List[str], job: Job, examples: int, threshold: float) -> List[LeakageEntry]:
-    """Every evaluation text against every training or mined text of that name's language, or of any when it has none."""
+    """Every evaluation text against every training or mined text, whatever their languages."""
     texts = {str(path): path for pair in job.pairs for path in (pair.test.files[pair.src], pair.test.files[pair.tgt])}
     entries = []
     for name, path in texts.items():

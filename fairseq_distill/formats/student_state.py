@@ -9,7 +9,7 @@ from fairseq_distill.errors import CheckpointError
 from fairseq_distill.formats.dictionary import Dictionary
 from fairseq_distill.formats.manifest import Manifest, Teacher
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: what the transformer adds to a lexical path is divided by its width
 
 
 @dataclass
@@ -57,7 +57,7 @@ def read_student_state(state: Dict[str, Any], path: object) -> StudentState:
     """
     version = state.get("format_version")
     if version != FORMAT_VERSION:
-        raise CheckpointError(f"{path} holds a student of format {version}, this version reads {FORMAT_VERSION}.")
+        raise CheckpointError(f"{path} holds a student of format {version}, this version reads {FORMAT_VERSION}; train it again.")
     try:
         return StudentState(
             spm=base64.b64decode(state["spm_base64"], validate=True),
