@@ -69,7 +69,7 @@ def write_student(path, spm, languages=("swh",), max_length_pieces=256, **change
         "activation_fn": shape.activation,
     }  # fmt: skip
     state = {
-        "format_version": 1,
+        "format_version": FORMAT_VERSION,
         "spm_base64": base64.b64encode(spm).decode("ascii"),
         "symbols": symbols,
         "normaliser": NORMALISER,
