@@ -8,6 +8,7 @@ import sentencepiece
 import torch
 
 from fairseq_distill.embedding.student import load_student
+from fairseq_distill.formats.student_state import FORMAT_VERSION
 from fairseq_distill.modules.transformer import EncoderShape, StudentEncoder
 from fairseq_distill.text import NORMALISER
 
