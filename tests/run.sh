@@ -4,6 +4,7 @@
 #   bash tests/run.sh [PYTEST OPTION OR TEST …]
 #
 #   bash tests/run.sh -m "not slow"                 without the slow tests
+#   bash tests/run.sh -m long                       those that take minutes, which are left out otherwise
 #   bash tests/run.sh tests/unit/test_text.py       one file
 #   bash tests/run.sh -k margin -x                  tests by name, stopping at the first that fails
 # shellcheck source=../recipes/common.sh
@@ -39,6 +40,7 @@ choose_tests() { # sets CHOSEN: the options and tests of the command line, and a
     before="$argument"
   done
   if [[ "$named" == yes ]]; then return; fi
+  if [[ " $* " != *" -m"* ]]; then CHOSEN+=(-m "not long"); fi
   # All of them: a process for each core, each with one thread, a file's tests together for what they share.
   if (($(nproc) > 1)); then
     export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1

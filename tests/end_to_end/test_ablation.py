@@ -74,6 +74,7 @@ def test_runs_are_made_once_and_the_table_is_written(root, tmp_path):
     assert (tmp_path / "results.jsonl").read_bytes() == before
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_killed_sitting_goes_on_without_a_double_line_and_to_the_same_numbers(root, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -100,6 +101,7 @@ def test_a_killed_sitting_goes_on_without_a_double_line_and_to_the_same_numbers(
     assert len((killed / "results.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_run_that_fails_is_named_and_the_others_are_made(root, tmp_path):
     """The teacher of an unreadable text: every run with it fails, with the reason; the MiniLM ones do not."""
