@@ -97,7 +97,7 @@ def test_an_own_spm_is_not_mixed_with_laser2s_dictionary(spm, tmp_path):
 
 
 def change(path, **parts):
-    content = torch.load(path, weights_only=False)
+    content = torch.load(path, weights_only=True)
     for name, part in parts.items():
         content[name] = {**content[name], **part} if isinstance(part, dict) else part
     torch.save(content, path)
@@ -116,7 +116,7 @@ WRONG = [
 def test_other_encoders_are_one_sentence(changed, sentence, spm, tmp_path):
     if "cls" in changed.values():
         write_laser3(tmp_path, "x", spm)
-        content = torch.load(tmp_path / "x.pt", weights_only=False)
+        content = torch.load(tmp_path / "x.pt", weights_only=True)
         content["cfg"]["model"].sentemb_criterion = "cls"
         torch.save(content, tmp_path / "x.pt")
     else:

@@ -207,7 +207,7 @@ def test_starts_from_laser3_in_every_layout(layout, tmp_path):
     numbers = {"dim": 16, "ffn_dim": 24, "layers": 2, "heads": 4, "pre_norm": False, "final_norm": norm == "post_final"}
     carried, encoder = begin(tmp_path / "x.pt", **numbers)
     assert carried.rows.sum() == 4 + ("mlm" in changed)  # specials, and <mask> where there is one
-    old = torch.load(tmp_path / "x.pt", weights_only=False)["model"]
+    old = torch.load(tmp_path / "x.pt", weights_only=True)["model"]
     prefix = "encoder." if "decoder.version" in old else ""
     projections = [old[f"{prefix}layers.1.self_attn.{part}_proj.weight"] for part in "qkv"]
     torch.testing.assert_close(encoder.layers[1].qkv_proj.weight.detach(), torch.cat(projections))
@@ -223,6 +223,6 @@ def test_a_student_started_from_laser3_can_be_loaded_again(data, tmp_path):
     shape += ["--encoder-attention-heads", "4", "--layer-norm", "post_final", "--lexical-path", "none"]
     train(data, tmp_path / "ck", 1, "--lr", "1e-30", *shape, "--init-student-from", tmp_path / "x.pt")
     student = load_student(tmp_path / "ck" / "checkpoint_last.pt", device="cpu")
-    old = torch.load(tmp_path / "x.pt", weights_only=False)["model"]
+    old = torch.load(tmp_path / "x.pt", weights_only=True)["model"]
     torch.testing.assert_close(student.model.layer_norm.weight.detach(), old["layer_norm.weight"])
     assert student.encode(["lala kufi"]).shape == (1, 8)
