@@ -203,7 +203,7 @@ SIZES: Dict[str, Size] = {
     # One layer and a small vocabulary: at this many updates what counts is how often each piece is seen.
     "cpu": Size(
         arch="student_encoder_small",
-        updates=2500,
+        updates=1500,
         max_tokens=1000,
         spm_size=4000,
         teacher={"updates": "6000"},
