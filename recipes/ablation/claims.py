@@ -80,6 +80,8 @@ class Variant:
 BASE_OPTIONS = {"lexical-path": "none", "distil-loss": "cosine", "mask-share": "0", "curriculum": "none"}
 _MLM = {"mask-share": str(defaults.MASK_SHARE), "mlm-weight": str(defaults.MLM_WEIGHT)}
 _CURRICULUM = {"curriculum": "progressive", "curriculum-increments": str(INCREMENTS)}
+# Beside linear, the default. Plateau needs validations, which these runs have none of.
+_PACINGS = ("root", "step", "epoch", "mixed")
 _CONTRAST = {"distil-weight": "0", "contrastive-weight": "1"}
 
 _VARIANTS = (
@@ -93,6 +95,15 @@ _VARIANTS = (
     Variant("mlm", "+ MLM", _MLM),
     Variant("curriculum", "+ progressive curriculum", _CURRICULUM),
     Variant("mlm-curriculum", "+ MLM + curriculum", {**_MLM, **_CURRICULUM}),
+    *(
+        Variant(f"curriculum-{pacing}", f"pacing {pacing}", {**_CURRICULUM, "curriculum-pacing": pacing})
+        for pacing in _PACINGS
+    ),
+    Variant(
+        "curriculum-full-share",
+        "pacing linear, whole sentences in 0.3",
+        {**_CURRICULUM, "curriculum-full-share": "0.3"},
+    ),
     Variant("single", "a student a language", languages=SINGLE),
     Variant("all", "one student for all languages", languages=ALL),
     Variant("mse", "MSE", {"distil-loss": "mse"}),
@@ -166,6 +177,16 @@ CLAIMS = (
         "i",
         "The default student, whose lexical path is fitted, against the paper's",
         (Comparison(_MINILM_BASE, ("base", "lexical")),),
+    ),
+    Claim(
+        "j",
+        "Pacings of the progressive curriculum",
+        (
+            Comparison(
+                _MINILM_BASE,
+                ("base", "curriculum", *(f"curriculum-{pacing}" for pacing in _PACINGS), "curriculum-full-share"),
+            ),
+        ),
     ),
 )
 
