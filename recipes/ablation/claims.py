@@ -93,6 +93,7 @@ _VARIANTS = (
     Variant("cls-max-teacher", "CLS", {"pooling": "cls"}, teacher=MAX_POOLED),
     Variant("teacher-spm", "the teacher's SPM", teacher=MAX_POOLED, vocabulary=TEACHERS),
     Variant("mlm", "+ MLM", _MLM),
+    Variant("mlm-light", "+ MLM, its weight 0.01", {**_MLM, "mlm-weight": "0.01"}),
     Variant("curriculum", "+ progressive curriculum", _CURRICULUM),
     Variant("mlm-curriculum", "+ MLM + curriculum", {**_MLM, **_CURRICULUM}),
     *(
@@ -152,7 +153,7 @@ CLAIMS = (
         ),
     ),
     Claim("b", "Own SPM against the teacher's", (Comparison(_MAX_BASE, ("base-max-teacher", "teacher-spm")),)),
-    Claim("c", "With MLM", (Comparison(_MINILM_BASE, ("base", "mlm")),)),
+    Claim("c", "With MLM", (Comparison(_MINILM_BASE, ("base", "mlm", "mlm-light")),)),
     Claim("d", "With a progressive curriculum", (Comparison(_MINILM_BASE, ("base", "curriculum")),)),
     Claim("e", "With both", (Comparison(_MINILM_BASE, ("base", "mlm", "curriculum", "mlm-curriculum")),)),
     Claim(
