@@ -32,7 +32,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["fairseq_distill", "fairseq_distill.*"]),
-    package_data={"fairseq_distill": ["py.typed", "evaluation/*.css", "evaluation/*.html"]},
+    package_data={"fairseq_distill": ["py.typed", "evaluation/*.css", "evaluation/*.html", "evaluation/*.js"]},
     include_package_data=False,
     install_requires=CORE,
     extras_require=EXTRAS,

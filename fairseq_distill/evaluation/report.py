@@ -1,8 +1,7 @@
-"""The report of a run: one HTML file that needs nothing beside it, neither network nor script."""
+"""The report of a run: one HTML file that needs nothing beside it, and no network."""
 
 import logging
 from pathlib import Path
-from string import Template
 from typing import Any, Dict, List, Optional, Tuple
 
 from fairseq_distill.errors import DataError
@@ -12,23 +11,23 @@ from fairseq_distill.evaluation.report_html import (
     breakable,
     details,
     duration,
-    embedded_json,
     escape,
     escape_lines,
     facts,
     file_size,
     missing,
     paragraph,
-    section,
     table,
 )
 from fairseq_distill.evaluation.report_mining import mining_section
+from fairseq_distill.evaluation.report_neighbours import neighbour_data, neighbour_section
+from fairseq_distill.evaluation.report_page import page, write_page
 from fairseq_distill.evaluation.report_training import training_section
-from fairseq_distill.evaluation.report_xsim import headline, xsim_section
+from fairseq_distill.evaluation.report_xsim import headline, main_margin, xsim_section
 from fairseq_distill.evaluation.training_log import TrainingLog, read_training_log, thin
 from fairseq_distill.formats import manifest as manifests
 from fairseq_distill.formats import results as result_files
-from fairseq_distill.formats.atomic import PathLike, write_text
+from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.manifest import Manifest
 from fairseq_distill.formats.results import Results
 
@@ -77,10 +76,8 @@ def report(work_dir: PathLike, output: Optional[PathLike] = None) -> Path:
             f"{work} holds nothing to report: neither {result_files.NAME}, {DATA / manifests.NAME}, {LOG} "
             f"nor {MINED[0]}. Run recipes/student.sh --work {work} first."
         )
-    page = _page(work, results or Results(), manifest, log, mined)
-    path = Path(output) if output is not None else work / NAME
-    # Half a surrogate pair can come out of a JSON escape, and has no UTF-8 form.
-    write_text(path, page.encode("utf-8", errors="replace").decode("utf-8"))
+    html = _page(work, results or Results(), manifest, log, mined)
+    path = write_page(output if output is not None else work / NAME, html)
     logger.info(
         f"report | {len(results.xsim) if results else 0} xsim results, "
         f"log to update {log.last_update if log else 0:,}, mined pairs {'yes' if mined else 'no'} | "
@@ -95,27 +92,22 @@ def _page(
     """The whole page."""
     languages = _languages(results, manifest)
     best_update = results.training.best_update if results.training else None
+    mining, pairs = mining_section(work, results.mining, mined)
+    neighbours = neighbour_data(work, manifest, main_margin(results.xsim))
     sections = (
         ("xsim", "xsim", xsim_section(results.xsim)),
+        ("neighbours", "Neighbours", neighbour_section(neighbours)),
         ("training", "Training", training_section(log, best_update, languages)),
-        ("mining", "Mined pairs", mining_section(work, results.mining, mined)),
+        ("mining", "Mined pairs", mining),
         ("data", "Data", data_section(manifest)),
         ("vocabulary", "Vocabulary", vocabulary_section(work / DATA, manifest)),
         ("settings", "Settings", _settings(results, manifest)),
         ("files", "Files", _files(work, results)),
     )
     title, subtitle = _title(results, manifest, languages)
-    here = Path(__file__)
-    return Template(here.with_name("report.html").read_text(encoding="utf-8")).substitute(
-        title=escape(title),
-        subtitle=escape(subtitle),
-        style=here.with_name("report.css").read_text(encoding="utf-8"),
-        navigation="".join(f'<a href="#{name}">{heading}</a>' for name, heading, _ in sections),
-        headline=headline(results.xsim),
-        facts=_facts(results, manifest, log),
-        sections="\n".join(section(name, heading, body) for name, heading, body in sections),
-        data=embedded_json(_embedded(results, log)),
-    )
+    summary = headline(results.xsim) + "\n" + _facts(results, manifest, log)
+    data = {"run-data": _embedded(results, log), "neighbour-data": neighbours, "pair-data": pairs}
+    return page("Run report", title, subtitle, summary, sections, data)
 
 
 def _languages(results: Results, manifest: Optional[Manifest]) -> List[str]:

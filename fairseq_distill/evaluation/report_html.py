@@ -28,6 +28,11 @@ def embedded_json(data: Any) -> str:
     return text
 
 
+def data_block(name: str, data: Any) -> str:
+    """JSON for the page's script, under the id ``name``; the browser does not run it."""
+    return f'<script type="application/json" id="{escape(name)}">{embedded_json(data)}</script>'
+
+
 def number(value: Optional[float]) -> str:
     """A number in few characters: 12,300, 0.0312, 3.1e-05; a dash for None."""
     if value is None:

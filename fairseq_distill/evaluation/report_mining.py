@@ -4,7 +4,7 @@ import heapq
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -15,12 +15,14 @@ from fairseq_distill.evaluation.report_html import (
     aligned,
     big_number,
     details,
+    embedded_json,
     escape,
     facts,
     missing,
     number,
     paragraph,
     sentence,
+    shorten,
     table,
 )
 from fairseq_distill.evaluation.score_histogram import Histogram, ScoreCounts, count_scores
@@ -28,6 +30,9 @@ from fairseq_distill.formats.mined_pairs import MinedPair, read_mined_pairs
 from fairseq_distill.formats.results import MiningSummary
 
 N_SAMPLES = 8
+N_PAGED = 2000  # pairs that the page can show
+_MOST_BYTES = 600_000  # of these, as JSON
+_LONGEST = 320  # characters of a sentence
 _MOST_BINS = 44
 _CHUNK = 1 << 16
 _MOST_THRESHOLDS = 8
@@ -36,16 +41,24 @@ _EDGE_STEP = 2
 
 @dataclass
 class MinedSample:
-    """What one pass over a mined file keeps: its number of pairs, their scores counted, and a few pairs."""
+    """What one pass over a mined file keeps: its number of pairs, their scores counted, and some of the pairs.
+
+    Attributes:
+        best, drawn, nearest: the few that a page without script shows.
+        paged: those and more drawn at random, with their line numbers from 1, in the file's order.
+    """
 
     n: int = 0
     counts: ScoreCounts = field(default_factory=ScoreCounts)
     best: List[MinedPair] = field(default_factory=list)
     drawn: List[MinedPair] = field(default_factory=list)
     nearest: List[MinedPair] = field(default_factory=list)
+    paged: List[Tuple[int, MinedPair]] = field(default_factory=list)
 
 
-def sample_mined(path: Path, threshold: Optional[float], size: int = N_SAMPLES) -> MinedSample:
+def sample_mined(
+    path: Path, threshold: Optional[float], size: int = N_SAMPLES, paged: int = N_PAGED
+) -> MinedSample:
     """Read a mined file once: the best pairs, some drawn evenly at random, and those nearest the threshold.
 
     Without a threshold the last group holds the lowest scores. Ties go to the earlier line; the drawing is seeded,
@@ -57,6 +70,7 @@ def sample_mined(path: Path, threshold: Optional[float], size: int = N_SAMPLES) 
     sample = MinedSample()
     best: List[Tuple[float, int, MinedPair]] = []
     nearest: List[Tuple[float, int, MinedPair]] = []
+    pool: List[Tuple[int, MinedPair]] = []
     dice = random.Random(0)
     scores: List[float] = []
 
@@ -75,33 +89,36 @@ def sample_mined(path: Path, threshold: Optional[float], size: int = N_SAMPLES) 
                 heapq.heappush(heap, (key, order, pair))
             elif (key, order) > heap[0][:2]:
                 heapq.heapreplace(heap, (key, order, pair))
-        place = dice.randrange(sample.n + 1)
-        if len(sample.drawn) < size:
-            sample.drawn.append(pair)
-        elif place < size:
-            sample.drawn[place] = pair
         sample.n += 1
+        place = dice.randrange(sample.n)
+        if len(pool) < max(paged, size):
+            pool.append((sample.n, pair))
+        elif place < len(pool):
+            pool[place] = (sample.n, pair)
         scores.append(pair.score)
         if len(scores) == _CHUNK:
             flush()
     flush()
     sample.best = [pair for _, _, pair in sorted(best, key=lambda item: item[:2], reverse=True)]
     sample.nearest = sorted((pair for _, _, pair in nearest), key=lambda pair: -pair.score)
-    sample.drawn.sort(key=lambda pair: -pair.score)
+    drawn = dice.sample(pool, min(size, len(pool)))
+    sample.drawn = sorted((pair for _, pair in drawn), key=lambda pair: -pair.score)
+    sample.paged = sorted({**dict(pool), **{1 - order: pair for _, order, pair in (*best, *nearest)}}.items())
     return sample
 
 
-def mining_section(work_dir: Path, mining: Optional[MiningSummary], mined: Optional[Path]) -> str:
-    """The body of the mining section; ``mined`` is the mined file, if there is one.
+def mining_section(
+    work_dir: Path, mining: Optional[MiningSummary], mined: Optional[Path]
+) -> "Tuple[str, Optional[Dict[str, Any]]]":
+    """The body of the mining section, and the pairs for the page's script; ``mined`` is the mined file, if there is one.
 
     Raises:
         DataError: a file that is there is damaged.
     """
     calibration = calibration_part(work_dir)
     if mining is None and mined is None:
-        return calibration or missing(
-            "Nothing was mined in this run: neither mined.tsv, which fairseq-mine makes, nor a mining summary is there."
-        )
+        said = "Nothing was mined in this run: neither mined.tsv, which fairseq-mine makes, nor a mining summary is there."
+        return calibration or missing(said), None
     threshold = mining.threshold if mining else None
     sample = sample_mined(mined, threshold) if mined else None
     histogram, unit = _scores(work_dir, mining, sample)
@@ -110,11 +127,49 @@ def mining_section(work_dir: Path, mining: Optional[MiningSummary], mined: Optio
     else:
         summary = _summary(mining, sample) + _other_thresholds(histogram, threshold, unit)
         body = [f'<div class="split">{_figure(histogram, unit, mining)}<div>{summary}</div></div>']
+    data = None
     if sample is None:
         body.append(missing("There is no mined.tsv in the work directory, so no pairs are shown."))
+    elif sample.n == 0:
+        body.append(missing("mined.tsv holds no pair: no score reached the threshold."))
     else:
-        body.append(_samples(sample, mining))
-    return "".join([*body, calibration])
+        data = paged_data(sample, mining)
+        body.append(_pager(len(data["pairs"]), sample.n))
+        body.append(f"<noscript>{_samples(sample, mining)}</noscript>")
+    return "".join([*body, calibration]), data
+
+
+def paged_data(sample: MinedSample, mining: Optional[MiningSummary], most_bytes: int = _MOST_BYTES) -> Dict[str, Any]:
+    """The pairs for the page's script: line, score, both sentences; evenly thinned until they take ``most_bytes``."""
+    rows = [
+        [line, round(pair.score, 6), shorten(pair.source, _LONGEST), shorten(pair.target, _LONGEST)]
+        for line, pair in sample.paged
+    ]
+    size = len(embedded_json(rows).encode("utf-8", errors="replace"))
+    while size > most_bytes and len(rows) > 1:
+        keep = max(1, int(len(rows) * most_bytes / size * 0.98))
+        rows = [rows[i * len(rows) // keep] for i in range(keep)]
+        size = len(embedded_json(rows).encode("utf-8", errors="replace"))
+    langs = [mining.src_lang, mining.tgt_lang] if mining is not None else [None, None]
+    return {"langs": langs, "threshold": mining.threshold if mining is not None else None, "pairs": rows}
+
+
+def _pager(shown: int, n: int) -> str:
+    """The controls with which one pages through the pairs; the page's script brings them to life."""
+    cap = "" if shown == n else f" {shown:,} of the {n:,} pairs are on this page: the best, the lowest, and others drawn at random."
+    return (
+        f'<h3>Pairs</h3><div id="pairs-app" class="app" hidden>{paragraph(cap) if cap else ""}<div class="controls">'
+        '<label class="wide">Pairs with <input type="search" id="p-find" placeholder="words of either side" autocomplete="off" '
+        'spellcheck="false" dir="auto"></label>'
+        '<label>Score from <input type="number" id="p-low" step="0.01"></label>'
+        '<label>to <input type="number" id="p-high" step="0.01"></label>'
+        '<label>Order <select id="p-order"><option value="best">best first</option><option value="lowest">lowest first'
+        '</option><option value="shuffled">shuffled</option></select></label></div>'
+        '<ol class="pairs" id="p-list"></ol>'
+        '<div class="turn"><button type="button" class="step" id="p-back">Back</button>'
+        '<p class="note" id="p-status" role="status"></p>'
+        '<button type="button" class="step" id="p-next">Next</button></div></div>'
+    )
 
 
 def _summary(mining: Optional[MiningSummary], sample: Optional[MinedSample]) -> str:
@@ -202,9 +257,7 @@ def merge_bins(edges: List[float], counts: List[int], most: int) -> Histogram:
 
 
 def _samples(sample: MinedSample, mining: Optional[MiningSummary]) -> str:
-    """Mined pairs to look at, or all of them when they are few."""
-    if sample.n == 0:
-        return missing("mined.tsv holds no pair: no score reached the threshold.")
+    """Mined pairs to look at where no script runs, or all of them when they are few."""
     at_threshold = "Nearest the threshold" if mining and mining.threshold is not None else "Lowest scores"
     if sample.n <= N_SAMPLES:
         groups = [("All pairs", sample.best)]

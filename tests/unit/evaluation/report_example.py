@@ -47,6 +47,7 @@ def make_run(work: Path, languages: Sequence[str] = ("swa",), n_updates: int = 4
     (work / "checkpoints").mkdir()
     (work / "checkpoints" / "checkpoint_best.pt").write_bytes(b"\0" * 48_300_000 if n_updates > 1000 else b"\0")
     make_data(work / "data", languages)
+    make_valid_vectors(work, languages)
     (work / "log" / "train.json.log").write_text("".join(log_lines(languages, n_updates)), encoding="utf-8")
     rng = np.random.default_rng(3)
     scores = np.concatenate([rng.normal(0.99, 0.025, 6 * n_mined), rng.normal(1.13, 0.05, n_mined)])
@@ -159,6 +160,21 @@ def make_data(data: Path, languages: Sequence[str]) -> None:
             vocabulary=vocabulary,
         ),  # fmt: skip
     )
+
+
+def make_valid_vectors(work: Path, languages: Sequence[str], n: int = 60) -> None:
+    """Valid sets of ``n`` sentences with vectors on both sides; the student's are the teacher's and some noise."""
+    rng = np.random.default_rng(11)
+    pairs = [(PAIRS + NASTY)[i % len(PAIRS + NASTY)] for i in range(n)]
+    numbered = [(f"{src} ({i})", f"{tgt} ({i})") for i, (src, tgt) in enumerate(pairs[:-2])] + list(pairs[:2])
+    teacher = rng.standard_normal((n, 16)).astype(np.float32)
+    np.save(work / "data" / "v.npy", teacher)
+    write_lines(work / "data" / "valid.eng", [tgt for _, tgt in numbered])
+    (work / "embeddings" / "student").mkdir(parents=True)
+    for lang in languages:
+        write_lines(work / "data" / f"valid.{lang}", [src for src, _ in numbered])
+        noisy = teacher + rng.standard_normal((n, 16)).astype(np.float32)
+        np.save(work / "embeddings" / "student" / f"valid.mafand.eng-{lang}.{lang}.npy", noisy)
 
 
 def make_vocabulary(languages: Sequence[str]) -> VocabularyReport:
