@@ -18,7 +18,10 @@ _MAX_HOVERS = 60  # places on the x axis that answer to the pointer
 
 @dataclass
 class Line:
-    """One curve: its name, points in rising order of x, colour number from 1, dashed or not, in steps or sloping."""
+    """One curve: its name, points in rising order of x, colour number from 1, dashed or not, in steps or sloping.
+
+    ``radius`` is that of the dot which a curve of a single point is.
+    """
 
     label: str
     x: Sequence[float]
@@ -26,6 +29,7 @@ class Line:
     colour: int = 1
     dashed: bool = False
     steps: bool = False
+    radius: float = 2.5
 
     @property
     def colour_class(self) -> str:
@@ -110,7 +114,8 @@ def y_axis(values: Sequence[float], height: int, from_zero: bool = False) -> Axi
     return Axis(low, high, height - _BOTTOM, _TOP, linear_ticks(low, high, step))
 
 
-def _text(x: float, y: float, text: str, css: str = "", anchor: str = "middle") -> str:
+def word(x: float, y: float, text: str, css: str = "", anchor: str = "middle") -> str:
+    """Text in a drawing."""
     place = f'x="{x:.1f}" y="{y:.1f}"' + (f' text-anchor="{anchor}"' if anchor != "start" else "")
     return f"<text {place}{f' class={css!r}' if css else ''}>{escape(text)}</text>"
 
@@ -121,17 +126,18 @@ def _frame(x: Axis, y: Axis, x_label: str) -> str:
     for tick, said in zip(y.ticks, aligned(y.ticks)):
         at = y.at(tick)
         parts.append(f'<path class="grid" d="M{x.start:.1f} {at:.1f}H{x.stop:.1f}"/>')
-        parts.append(_text(x.start - 8, at + 4, said, anchor="end"))
+        parts.append(word(x.start - 8, at + 4, said, anchor="end"))
     for tick, said in zip(x.ticks, aligned(x.ticks)):
         at = x.at(tick)
         parts.append(f'<path class="tick" d="M{at:.1f} {y.start:.1f}v4"/>')
-        parts.append(_text(at, y.start + 18, said))
+        parts.append(word(at, y.start + 18, said))
     parts.append(f'<path class="axis" d="M{x.start:.1f} {y.start:.1f}H{x.stop:.1f}"/>')
-    parts.append(_text((x.start + x.stop) / 2, y.start + 40, x_label, "name"))
+    parts.append(word((x.start + x.stop) / 2, y.start + 40, x_label, "name"))
     return "".join(parts)
 
 
-def _svg(height: float, label: str, body: str) -> str:
+def picture(height: float, label: str, body: str) -> str:
+    """An ``<svg>`` element of the common width; ``label`` says what it shows."""
     return f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(label)}">{body}</svg>'
 
 
@@ -164,20 +170,23 @@ def line_chart(
         if x.low <= begins <= x.high:
             at, right = x.at(begins), x.at(begins) > WIDTH * 0.85
             parts.append(f'<path class="grid stage" d="M{at:.1f} {y.start:.1f}V{y.stop:.1f}"/>')
-            parts.append(_text(at + (-4 if right else 4), y.start - 6, name, "name", "end" if right else "start"))
+            parts.append(word(at + (-4 if right else 4), y.start - 6, name, "name", "end" if right else "start"))
+    parts += [drawn(line, x, y) for line in lines]
     if mark is not None and x.low <= mark[0] <= x.high:
         at = x.at(mark[0])
         right = at > WIDTH * 0.7
         parts.append(f'<path class="mark" d="M{at:.1f} {y.start:.1f}V{y.stop:.1f}"/>')
-        parts.append(_text(at + (-5 if right else 5), y.stop + 11, mark[1], "name", "end" if right else "start"))
-    for line in lines:
-        points = [(x.at(a), y.at(b)) for a, b in zip(line.x, line.y)]
-        if len(points) == 1:
-            parts.append(f'<circle class="{line.css}" cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="2.5"/>')
-        else:
-            parts.append(f'<path class="{line.css}" d="{_path(points, line.steps)}"/>')
+        parts.append(word(at + (-5 if right else 5), y.stop + 11, mark[1], "name", "end" if right else "start"))
     parts.append(_hovers(lines, x, y, x_label))
-    return _svg(height, label, "".join(parts))
+    return picture(height, label, "".join(parts))
+
+
+def drawn(line: Line, x: Axis, y: Axis) -> str:
+    """A curve; a dot where it has one point alone."""
+    points = [(x.at(a), y.at(b)) for a, b in zip(line.x, line.y)]
+    if len(points) == 1:
+        return f'<circle class="{line.css}" cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="{line.radius:g}"/>'
+    return f'<path class="{line.css}" d="{_path(points, line.steps)}"/>'
 
 
 def _path(points: "Sequence[Tuple[float, float]]", steps: bool) -> str:
@@ -210,7 +219,7 @@ def _hovers(lines: Sequence[Line], x: Axis, y: Axis, x_label: str) -> str:
         parts.append(
             f'<g class="hit"><rect x="{bounds[i]:.1f}" y="{y.stop:.1f}" width="{width:.1f}" '
             f'height="{y.start - y.stop:.1f}"/><g><path d="M{at[i]:.1f} {y.start:.1f}V{y.stop:.1f}"/>{dots}'
-            f"{_text(x.stop, y.stop - 10, f'{x_label} {number(value)}: {said}', 'said', 'end')}</g></g>"
+            f"{word(x.stop, y.stop - 10, f'{x_label} {number(value)}: {said}', 'said', 'end')}</g></g>"
         )
     return "".join(parts)
 
@@ -222,8 +231,12 @@ def histogram_chart(
     x_label: str,
     threshold: Optional[float] = None,
     unit: str = "pairs",
+    marks: "Sequence[Tuple[float, str]]" = (),
 ) -> str:
-    """Bars of a histogram, those below the threshold in a weak colour; one edge more than counts; of ``unit``."""
+    """Bars of a histogram, those below the threshold in a weak colour; one edge more than counts; of ``unit``.
+
+    ``marks`` are further scores to mark, each with a word for it.
+    """
     height = 300
     x = x_axis(edges[0], edges[-1], False)
     y = y_axis([0.0, float(max(counts)) or 1.0], height, True)
@@ -239,15 +252,17 @@ def histogram_chart(
         said = f"{number(low)} to {number(high)}: {count:,} {unit}"
         parts.append(
             f'<g class="hit">{bar if count else ""}<rect x="{left:.2f}" y="{y.stop}" width="{right - left:.2f}" '
-            f'height="{y.start - y.stop:.1f}"/><g>{_text(x.stop, y.stop - 10, said, "said", "end")}</g></g>'
+            f'height="{y.start - y.stop:.1f}"/><g>{word(x.stop, y.stop - 10, said, "said", "end")}</g></g>'
         )
-    if threshold is not None and edges[0] <= threshold <= edges[-1]:
-        at = x.at(threshold)
-        right_half = at > WIDTH * 0.7
-        parts.append(f'<path class="mark" d="M{at:.1f} {y.start:.1f}V{y.stop:.1f}"/>')
+    named = [*marks] if threshold is None else [(threshold, f"threshold {threshold:g}"), *marks]
+    for row, (value, said) in enumerate((value, said) for value, said in named if edges[0] <= value <= edges[-1]):
+        at = x.at(value)
+        right_half = at > WIDTH * 0.6
+        css = "mark" if value == threshold else "mark weak"
+        parts.append(f'<path class="{css}" d="M{at:.1f} {y.start:.1f}V{y.stop:.1f}"/>')
         side, anchor = (-6, "end") if right_half else (6, "start")
-        parts.append(_text(at + side, y.stop + 11, f"threshold {threshold:g}", "name", anchor))
-    return _svg(height, label, "".join(parts))
+        parts.append(word(at + side, y.stop + 11 + 16 * row, said, "name", anchor))
+    return picture(height, label, "".join(parts))
 
 
 def dot_chart(rows: "Sequence[Tuple[str, Sequence[Dot]]]", label: str, x_label: str) -> str:
@@ -258,13 +273,13 @@ def dot_chart(rows: "Sequence[Tuple[str, Sequence[Dot]]]", label: str, x_label: 
     parts = []
     for tick in x.ticks:
         parts.append(f'<path class="grid" d="M{x.at(tick):.1f} {top}V{bottom}"/>')
-        parts.append(_text(x.at(tick), bottom + 18, f"{tick:g}"))
-    parts.append(_text((x.start + x.stop) / 2, bottom + 40, x_label, "name"))
+        parts.append(word(x.at(tick), bottom + 18, f"{tick:g}"))
+    parts.append(word((x.start + x.stop) / 2, bottom + 40, x_label, "name"))
     for row, (name, dots) in enumerate(rows):
         at_y = top + step * (row + 0.5)
         short = name if len(name) <= 14 else name[:13] + "…"
         parts.append(f'<path class="tick" d="M{x.start:.1f} {at_y:.1f}H{x.stop:.1f}"/>')
-        parts.append(_text(left - 10, at_y + 4, short, "row", "end"))
+        parts.append(word(left - 10, at_y + 4, short, "row", "end"))
         for dot in reversed(dots):  # the first is drawn last, over the others
             at = x.at(dot.value)
             interval = ""
@@ -275,7 +290,7 @@ def dot_chart(rows: "Sequence[Tuple[str, Sequence[Dot]]]", label: str, x_label: 
                 f'<g class="{escape(dot.kind)}"><title>{escape(f"{name}, {dot.text}")}</title>'
                 f"{interval}{_shape(dot.kind, at, at_y)}</g>"
             )
-    return _svg(bottom + 48, label, "".join(parts))
+    return picture(bottom + 48, label, "".join(parts))
 
 
 def _shape(kind: str, x: float, y: float) -> str:

@@ -38,6 +38,7 @@ def data_section(manifest: Optional[Manifest]) -> str:
     if manifest.counts:
         rows = [_count_row(step) for step in totals(manifest.counts)]
         body.append(table(_STEPS_HEAD, rows, (1, 2), "Lines in and out by step", "stack"))
+        body.append(_why(totals(manifest.counts)))
         single = [_count_row(c, f"{c.step} · {c.corpus}") for c in manifest.counts[:_MOST_ROWS]]
         body.append(
             details("By corpus", table(_STEPS_HEAD, single, (1, 2), "Lines in and out by step and corpus", "stack"))
@@ -65,6 +66,21 @@ def totals(counts: Sequence[Count]) -> List[Count]:
         for reason, n in count.dropped.items():
             step.dropped[reason] = step.dropped.get(reason, 0) + n
     return list(steps.values())
+
+
+def _why(steps: Sequence[Count]) -> str:
+    """What took lines away, over all steps, the most first; nothing where nothing was dropped."""
+    reasons = sorted(((n, step.step, why) for step in steps for why, n in step.dropped.items() if n), key=lambda r: -r[0])
+    if not reasons:
+        return ""
+    total = sum(n for n, _, _ in reasons)
+    rows = []
+    for n, step, why in reasons[:_MOST_ROWS]:
+        bar = f'<span class="track"><span style="width:{100 * n / reasons[0][0]:.1f}%"></span></span>'
+        share = f'<span class="kept lost">{bar}<span class="num">{100 * n / total:.1f} %</span></span>'
+        rows.append((escape(why.replace("_", " ")), escape(step), f"{n:,}", share))
+    head = ("Reason", "Step", "Lines", "Of all dropped lines")
+    return f"<h3>Why lines were dropped</h3>{table(head, rows, (2,), 'Dropped lines by reason', 'stack why')}"
 
 
 def _count_row(count: Count, name: Optional[str] = None) -> "tuple[str, ...]":

@@ -4,12 +4,18 @@ import heapq
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from fairseq_distill.errors import DataError
-from fairseq_distill.evaluation.report_calibration import calibration_part
+from fairseq_distill.evaluation.report_calibration import (
+    Calibrated,
+    calibration_figures,
+    calibration_table,
+    cut_marks,
+    read_calibrated,
+)
 from fairseq_distill.evaluation.report_charts import histogram_chart
 from fairseq_distill.evaluation.report_html import (
     aligned,
@@ -115,18 +121,22 @@ def mining_section(
     Raises:
         DataError: a file that is there is damaged.
     """
-    calibration = calibration_part(work_dir)
+    calibrated = read_calibrated(work_dir, mining)
+    threshold = mining.threshold if mining else None
+    figures, table_of_cuts = calibration_figures(calibrated, threshold), calibration_table(calibrated)
     if mining is None and mined is None:
         said = "Nothing was mined in this run: neither mined.tsv, which fairseq-mine makes, nor a mining summary is there."
-        return calibration or missing(said), None
-    threshold = mining.threshold if mining else None
+        return (f'<div class="charts">{figures}</div>{table_of_cuts}' if calibrated else missing(said)), None
     sample = sample_mined(mined, threshold) if mined else None
     histogram, unit = _scores(work_dir, mining, sample)
+    body = [_summary(mining, sample)]
     if histogram is None:
-        body = [_summary(mining, sample), missing("No score is there: no histogram, no score file, no mined pair.")]
+        body.append(missing("No score is there: no histogram, no score file, no mined pair."))
+        others = ""
     else:
-        summary = _summary(mining, sample) + _other_thresholds(histogram, threshold, unit)
-        body = [f'<div class="split">{_figure(histogram, unit, mining)}<div>{summary}</div></div>']
+        figures = _figure(histogram, unit, mining, cut_marks(calibrated)) + figures
+        others = f"<div>{_other_thresholds(histogram, threshold, unit, calibrated)}</div>"
+    body += [f'<div class="charts">{figures}{others}</div>', table_of_cuts]
     data = None
     if sample is None:
         body.append(missing("There is no mined.tsv in the work directory, so no pairs are shown."))
@@ -136,7 +146,7 @@ def mining_section(
         data = paged_data(sample, mining)
         body.append(_pager(len(data["pairs"]), sample.n))
         body.append(f"<noscript>{_samples(sample, mining)}</noscript>")
-    return "".join([*body, calibration]), data
+    return "".join(body), data
 
 
 def paged_data(sample: MinedSample, mining: Optional[MiningSummary], most_bytes: int = _MOST_BYTES) -> Dict[str, Any]:
@@ -210,7 +220,9 @@ def _scores(
     return (counts.histogram(_MOST_BINS) if counts.n else None), unit
 
 
-def _figure(histogram: Histogram, unit: str, mining: Optional[MiningSummary]) -> str:
+def _figure(
+    histogram: Histogram, unit: str, mining: Optional[MiningSummary], marks: "Sequence[Tuple[float, str]]"
+) -> str:
     """The picture of the scores."""
     edges, bars = histogram.edges, histogram.counts
     threshold = mining.threshold if mining is not None else None
@@ -224,27 +236,37 @@ def _figure(histogram: Histogram, unit: str, mining: Optional[MiningSummary]) ->
     left_out = histogram.below + histogram.above
     caption += f" {left_out:,} outliers are not drawn." if left_out else ""
     axis = f"{mining.margin} margin score" if mining is not None else "margin score"
-    chart = histogram_chart(edges, bars, said, axis, threshold, unit)
+    chart = histogram_chart(edges, bars, said, axis, threshold, unit, marks)
     words = aligned(edges)
     rows = [(f"{low} to {high}", f"{count:,}") for low, high, count in zip(words, words[1:], bars)]
     numbers = details("Numbers", table(("Score", unit.capitalize()), rows, (1,), "Scores", "small"))
     return f"<figure><h3>Scores</h3>{chart}<figcaption>{escape(caption)}</figcaption>{numbers}</figure>"
 
 
-def _other_thresholds(histogram: Histogram, threshold: Optional[float], unit: str) -> str:
-    """How many pairs, or sentences with their best candidate, lie above some thresholds around the chosen one."""
+def _other_thresholds(
+    histogram: Histogram, threshold: Optional[float], unit: str, calibrated: Optional[Calibrated]
+) -> str:
+    """How many pairs, or sentences with their best candidate, lie above some thresholds around the chosen one.
+
+    Where the run's margin and k were calibrated, also the precision and recall there.
+    """
     edges = histogram.edges[:-1]
     chosen = edges[0] if threshold is None else threshold
     middle = min(range(len(edges)), key=lambda i: abs(edges[i] - chosen))
     reach = _MOST_THRESHOLDS // 2 * _EDGE_STEP
     places = [i for i in range(middle % _EDGE_STEP, len(edges), _EDGE_STEP) if abs(i - middle) <= reach]
+    known = calibrated if calibrated is not None and calibrated.fits and calibrated.curve else None
     rows = []
     for i, said in zip(places, aligned([edges[i] for i in places])):
-        cells = said, f"{histogram.at_least(i):,}"
+        cells: Tuple[str, ...] = said, f"{histogram.at_least(i):,}"
+        if known is not None:
+            point = known.at(edges[i])
+            cells += ("–", "–") if point is None else (f"{100 * point.precision:.1f}", f"{100 * point.recall:.1f}")
         here = threshold is not None and abs(edges[i] - threshold) < 1e-9
         rows.append(tuple(f"<strong>{cell}</strong>" for cell in cells) if here else cells)
+    head = ("Threshold", f"{unit} above it".capitalize(), *(("Precision, %", "Recall, %") if known is not None else ()))
     title = "At other thresholds"
-    return f"<h3>{title}</h3>{table(('Threshold', f'{unit} above it'.capitalize()), rows, (1,), title, 'small')}"
+    return f"<h3>{title}</h3>{table(head, rows, range(1, len(head)), title, 'small')}"
 
 
 def merge_bins(edges: List[float], counts: List[int], most: int) -> Histogram:

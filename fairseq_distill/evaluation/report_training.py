@@ -5,6 +5,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from fairseq_distill.evaluation.report_charts import N_COLOURS, Line, line_chart
 from fairseq_distill.evaluation.report_html import details, escape, missing, number, paragraph, table
+from fairseq_distill.evaluation.report_stack import Panel, stacked_chart
 from fairseq_distill.evaluation.training_log import EPOCH, INNER, VALID, Curve, TrainingLog, sentences_per_second, thin
 from fairseq_distill.formats.results import MARGINS
 
@@ -36,6 +37,7 @@ _ORDER = (
     "mean_cosine",
     "relative_variance",
 )
+_OVERVIEW = ("xsim", "loss", "distil_loss", "mlm_loss", "contrastive_loss", "increment", "lr")
 _STEPS = ("increment", "stage")  # of the curriculum: drawn in steps, and not at all where they never change
 _MOST_STAGES = 12
 # Speed and bookkeeping that either has a better form (sentences/s) or says nothing about learning.
@@ -90,7 +92,11 @@ def group_names(names: Sequence[str], languages: Sequence[str]) -> Dict[str, Lis
 def plan_charts(log: TrainingLog, languages: Sequence[str]) -> List[Chart]:
     """The charts that a log gives, in the order in which a reader wants them."""
     train = INNER if log.curves.get(INNER) else EPOCH
-    names = [name for name in log.names(train, VALID) if name not in _SKIPPED and not name.startswith("best_")]
+    names = [
+        name
+        for name in log.names(train, VALID)
+        if name not in _SKIPPED and not name.startswith("best_") and not _absent(log, train, name)
+    ]
     by_objective = [name for name in names if name.startswith("gnorm_")]
     groups = group_names([name for name in names if name not in by_objective], languages)
     speed = sentences_per_second(log)
@@ -110,13 +116,20 @@ def plan_charts(log: TrainingLog, languages: Sequence[str]) -> List[Chart]:
         suffix = "by language" if whole and whole[-1:] == parts[-1:] else ""
         charts.append(Chart(root, suffix, whole))
         charts.append(Chart(root, "by margin", _children(log, train, root, by_margin)))
-    charts.append(Chart("gnorm", "by objective", _children(log, train, "gnorm", by_objective)))
+    if len(by_objective) > 1:
+        charts.append(Chart("gnorm", "by objective", _children(log, train, "gnorm", by_objective)))
     # Subsets of the valid data after the first one have tags of their own.
     for tag in [tag for tag in log.curves if tag not in (INNER, EPOCH, VALID)]:
         for root in ("xsim", "loss"):
             if log.curve(tag, root):
                 charts.append(Chart(root, f"on {tag}", [(tag, log.curve(tag, root), False)]))
     return [chart for chart in charts if any(curve for _, curve, _ in chart.lines)]
+
+
+def _absent(log: TrainingLog, train: str, name: str) -> bool:
+    """True for an objective that the run does not have: its loss, or its gradient's norm, is logged as 0 throughout."""
+    values = [*log.curve(train, name).values(), *log.curve(VALID, name).values()]
+    return (name.startswith("gnorm_") or name.endswith("_loss")) and not any(values)
 
 
 def _both(log: TrainingLog, train: str, name: str) -> "List[Tuple[str, Curve, bool]]":
@@ -170,15 +183,51 @@ def training_section(log: Optional[TrainingLog], best_update: Optional[int], lan
     stages = stage_changes(log)
     main = [chart for chart in charts if chart.root in _ORDER or _is_loss(chart.root)]
     other = [chart for chart in charts if chart not in main and _varies(chart)]
-    body = [
-        _notes(log, log_x),
-        f'<div class="charts">{"".join(_figure(c, log_x, best_update, stages) for c in main)}</div>',
-    ]
+    overview = _overview(log, log_x, best_update, stages)
+    single = [chart for chart in main if overview and not chart.suffix and chart.root in _OVERVIEW]
+    figures = [_figure(chart, log_x, best_update, stages) for chart in main if chart not in single]
+    body = [_notes(log, log_x), f'<div class="charts">{overview}{"".join(figures)}</div>']
+    if single:
+        alone = "".join(_figure(chart, log_x, best_update, stages) for chart in single)
+        body.append(details("The same curves one by one, with their numbers", f'<div class="charts">{alone}</div>'))
     if other:
-        figures = "".join(_figure(chart, log_x, None, stages) for chart in other[:_MOST_OTHER])
+        rest = "".join(_figure(chart, log_x, None, stages) for chart in other[:_MOST_OTHER])
         more = paragraph(f"{len(other) - _MOST_OTHER} further names are left out.") if len(other) > _MOST_OTHER else ""
-        body.append(details(f"Other numbers in the log ({len(other)})", f'<div class="charts">{figures}</div>{more}'))
+        body.append(details(f"Other numbers in the log ({len(other)})", f'<div class="charts">{rest}</div>{more}'))
     return "".join(body)
+
+
+def _overview(
+    log: TrainingLog, log_x: bool, best_update: Optional[int], stages: "Sequence[Tuple[float, str]]"
+) -> str:
+    """xsim, losses, curriculum and learning rate over one axis; nothing where there are fewer than two of them."""
+    train = INNER if log.curves.get(INNER) else EPOCH
+    panels: List[Panel] = []
+    for root in _OVERVIEW:
+        found = _both(log, train, root)
+        if _absent(log, train, root) or (root in _STEPS and not any(len(set(c.values())) > 1 for _, c, _ in found)):
+            continue
+        if root == "distil_loss" and log.curve(train, root) == log.curve(train, "loss"):
+            continue  # the loss has this term alone
+        lines = []
+        for label, curve, dashed in found:
+            points = thin({x: y for x, y in curve.items() if x > 0 or not log_x}, _MOST_POINTS)
+            if points:
+                colour = 2 if dashed else 1
+                lines.append(Line(label, list(points), list(points.values()), colour, dashed, root in _STEPS))
+        if lines:
+            panels.append(Panel(TITLES[root], lines, root == "xsim", root in (*_STEPS, "lr")))
+    if len(panels) < 2:
+        return ""
+    label = "Over the updates, one above the other: " + ", ".join(panel.title for panel in panels)
+    mark = (float(best_update), "best") if best_update else None
+    clock = {update: seconds for update, seconds in log.curve(INNER, "wall").items()}
+    svg = stacked_chart(panels, label, log_x, mark, stages, clock)
+    both = any(len(panel.lines) > 1 for panel in panels)
+    key = "In the losses the full line is training, the dashed one validation. " if both else ""
+    none = "" if any(panel.title == TITLES["increment"] for panel in panels) else "No curriculum in this run. "
+    caption = f"<figcaption>{key}{none}Point at the picture for values and time.</figcaption>"
+    return f'<figure class="tall"><h3>All on one axis</h3>{svg}{caption}</figure>'
 
 
 def stage_changes(log: TrainingLog) -> List[Tuple[float, str]]:

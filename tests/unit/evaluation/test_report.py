@@ -316,6 +316,14 @@ def test_dropped_lines_without_a_reason_are_shown(work):
     assert re.search(r"too long\s+7\s+no reason recorded\s+3", read(report(work)).words)
 
 
+def test_reasons_are_listed_with_the_most_first(work):
+    manifest = read_manifest(work / "data")
+    manifest.counts = [Count("clean", "x", 100, 60, {"too_long": 10, "empty": 30}), Count("dedup", "x", 60, 0, {"twice": 60})]
+    write_manifest(work / "data", manifest)
+    words = read(report(work)).words.partition("Why lines were dropped")[2]
+    assert re.search(r"twice dedup 60 60\.0 % empty clean 30 30\.0 % too long clean 10 10\.0 %", re.sub(r"\s+", " ", words))
+
+
 def test_vocabulary_is_measured_on_the_binarised_text(work):
     words = read(report(work)).words
     manifest = read_manifest(work / "data")

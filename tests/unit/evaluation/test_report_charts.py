@@ -21,6 +21,7 @@ from fairseq_distill.evaluation.report_charts import (
     y_axis,
 )
 from fairseq_distill.evaluation.report_html import aligned, number
+from fairseq_distill.evaluation.report_stack import Panel, stacked_chart
 
 finite = st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda value: round(value, 6))
 
@@ -104,3 +105,26 @@ def test_dots_lie_on_the_percent_axis_and_keep_their_words():
     assert student.find("title").text == "swa, student: 25 %"
     assert float(span.get("x")) < float(disc.get("cx")) < float(span.get("x")) + float(span.get("width"))
     assert float(span.get("width")) == pytest.approx((500 - 24 - 112) * 0.1, abs=0.1)
+
+
+def test_panels_share_their_x_axis_and_do_not_overlap():
+    first = Panel("up", [Line("a", [10, 20, 30], [1, 2, 3])])
+    second = Panel("down", [Line("b", [10, 30], [9, 3], steps=True)], low=True)
+    text = stacked_chart([first, second], "two", mark=(20, "best"), clock={20: 61.0})
+    svg = ElementTree.fromstring(text)
+    up, down = [numbers_of(p.get("d")) for p in svg.iter("path") if (p.get("class") or "").startswith("line")]
+    assert up[0] == down[0] and up[-2] == down[-2] == 474.0, "update 30 stands at the right end in both"
+    assert max(up[1::2]) < min(value for value in (down[1], down[-1]))
+    mark = next(numbers_of(p.get("d")) for p in svg.iter("path") if p.get("class") == "mark")
+    assert mark[0] == up[2], "the mark goes through the point of update 20"
+    said = [[t.text for t in g.iter("text")] for g in svg.iter("g") if g.get("class") == "hit"]
+    assert said == [["1", "9", "update 10"], ["2", "update 20, 1 min 1 s"], ["3", "3", "update 30"]]
+
+
+def test_marks_of_a_histogram_stand_at_their_scores():
+    edges = [1.0, 1.1, 1.2]
+    svg = ElementTree.fromstring(histogram_chart(edges, [1, 2], "s", "ratio", 1.1, marks=[(1.05, "best"), (3.0, "far")]))
+    x = x_axis(1.0, 1.2, False)
+    places = [numbers_of(p.get("d"))[0] for p in svg.iter("path") if (p.get("class") or "").startswith("mark")]
+    assert places == pytest.approx([x.at(1.1), x.at(1.05)], abs=0.06), "a mark outside the picture is left out"
+    assert [t.text for t in svg.iter("text") if t.get("class") == "name"][-2:] == ["threshold 1.1", "best"]

@@ -197,9 +197,11 @@ def test_the_stages_of_a_curriculum_stand_where_they_begin():
     # Within update 30's interval stage 2 began; from 40 on all is stage 2.
     assert stage_changes(log) == [(40.0, "stage 2"), (60.0, "stage 3")]
     page = training_section(log, None, [])
-    losses, _, curriculum = page.partition("Curriculum: mean part shown")
-    assert losses.count("grid stage") == 2 and ">stage 3<" in losses
-    assert "Curriculum: stage" in curriculum and "grid stage" not in curriculum
+    drawn = {figure.partition("</h3>")[0]: figure.partition("</svg>")[0] for figure in page.split("<h3>")[1:]}
+    assert {title: figure.count("grid stage") for title, figure in drawn.items()} == {
+        "All on one axis": 2, "Loss, all terms": 2, "Curriculum: mean part shown": 0, "Curriculum: stage": 0,
+    }  # fmt: skip
+    assert ">stage 3<" in drawn["Loss, all terms"]
 
 
 def test_without_a_curriculum_no_stage_is_drawn():
@@ -207,3 +209,36 @@ def test_without_a_curriculum_no_stage_is_drawn():
     log = parse_training_log(lines)
     assert stage_changes(log) == []
     assert "Curriculum" not in training_section(log, None, []) and "grid stage" not in training_section(log, None, [])
+
+
+def test_an_objective_that_the_run_does_not_have_is_not_drawn():
+    def lines(mlm):
+        return [
+            inner(10 * n, loss=1 / n, mlm_loss=mlm, gnorm=2 / n, gnorm_distil=1 / n, gnorm_mlm=mlm) for n in (1, 2, 3)
+        ]
+
+    drawn = charts_of(lines(0), [])
+    assert ("mlm_loss", "") not in drawn and ("gnorm", "by objective") not in drawn and ("gnorm", "") in drawn
+    drawn = charts_of(lines(4), [])
+    assert drawn["gnorm", "by objective"] == ["distil", "mlm"] and ("mlm_loss", "") in drawn
+    assert "MLM loss" not in training_section(parse_training_log(lines(0)), None, [])
+
+
+def test_xsim_losses_and_curriculum_stand_over_one_axis():
+    lines = []
+    for n in range(1, 7):
+        stage = min(n, 3)
+        numbers = {"loss": 1 / n, "distil_loss": 0.5 / n, "increment": stage, "stage": stage, "lr": 0.1 * n, "wall": 5 * n}
+        lines.append(inner(10 * n, **numbers))
+        if n % 2 == 0:
+            lines.append(valid(10 * n, loss=2 / n, xsim=80 / n))
+    page = training_section(parse_training_log(lines), 40, [])
+    picture = page.partition("All on one axis</h3>")[2].partition("</svg>")[0]
+    titles = ["xsim error in %", "Loss, all terms", "Distillation loss", "Curriculum: mean part shown", "Learning rate"]
+    assert [title for title in titles if f">{title}</text>" in picture] == titles
+    assert [picture.index(f">{title}<") for title in titles] == sorted(picture.index(f">{title}<") for title in titles)
+    assert ">update 40, 20 s<" in picture and ">0.25, 0.5<" in picture, "training and validation loss at update 40"
+    assert ">best</text>" in picture and "No curriculum" not in page
+    alone = parse_training_log([inner(10 * n, loss=1 / n, distil_loss=1 / n, increment=1, lr=n) for n in (1, 2)])
+    picture = training_section(alone, None, []).partition("All on one axis</h3>")[2].partition("</svg>")[0]
+    assert ">Distillation loss<" not in picture and "Curriculum" not in picture
