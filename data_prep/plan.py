@@ -17,6 +17,7 @@ from fairseq_distill.embedding.registry import parse_spec
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import PathLike, disk_error, write_text
 from fairseq_distill.formats.dictionary import STYLES
+from fairseq_distill.formats.json_file import from_json, load_json
 from fairseq_distill.formats.lines import require_file
 from fairseq_distill.languages import Language, parse_language, parse_pair
 
@@ -274,11 +275,12 @@ def read_plan(data: PathLike) -> Plan:
     """
     path = Path(data) / NAME
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return Plan(**{**raw, "sources": [Source(**source) for source in raw["sources"]]})
+        return from_json(Plan, load_json(path))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; run data_prep/prepare.sh, which writes it.") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path} is not a valid plan ({error}); run data_prep/prepare.sh again.") from error
 
 

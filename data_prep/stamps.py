@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats import manifest
 from fairseq_distill.formats.atomic import PathLike, sha256_file, write_text
+from fairseq_distill.formats.json_file import from_json, load_json
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,15 @@ class Step:
     code: List[Path] = field(default_factory=list)
 
 
+@dataclass
+class _Stamp:
+    """What a stamp's file holds; ``outputs`` are [bytes, SHA-256] by path."""
+
+    key: str
+    outputs: Dict[str, List[Any]]
+    result: Any
+
+
 class Stamps:
     """The stamps of a data directory, and a cache of checksums so that a file that lies still is read once."""
 
@@ -54,8 +64,10 @@ class Stamps:
         self._checksums: Dict[str, Tuple[int, int, int, str]] = {}
         if self._cache_path.is_file():
             try:
-                self._checksums = json.loads(self._cache_path.read_text(encoding="utf-8"))
-            except ValueError:  # damaged: only a cache
+                for path, (size, time_ns, inode, digest) in load_json(self._cache_path).items():
+                    self._checksums[path] = int(size), int(time_ns), int(inode), str(digest)
+            except (OSError, ValueError, TypeError, AttributeError):  # damaged: only a cache
+                self._checksums = {}
                 logger.warning(f"{self._cache_path} is not readable; all checksums are computed again")
 
     def checksum(self, path: PathLike) -> str:
@@ -91,19 +103,21 @@ class Stamps:
     def _stamp_path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
 
-    def _read(self, name: str) -> Optional[Dict[str, Any]]:
+    def _read(self, name: str) -> Optional[_Stamp]:
         try:
-            return json.loads(self._stamp_path(name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            stamp = from_json(_Stamp, load_json(self._stamp_path(name)))
+        except (OSError, ValueError, TypeError):  # never written, or damaged: the step runs again
             return None
+        whole = all(len(made) == 2 and isinstance(made[0], int) for made in stamp.outputs.values())
+        return stamp if whole else None
 
     def is_current(self, step: Step) -> bool:
         """Whether the step has run with these inputs, options and code, and its outputs are as it left them."""
         stamp = self._read(step.name)
-        if stamp is None or stamp.get("key") != self._key(step):
+        if stamp is None or stamp.key != self._key(step):
             return False
         for path in step.outputs:
-            made = stamp["outputs"].get(os.path.relpath(path, self.data))
+            made = stamp.outputs.get(os.path.relpath(path, self.data))
             if made is None or not path.is_file() or path.stat().st_size != made[0] or self.checksum(path) != made[1]:
                 return False
         return True
@@ -143,7 +157,7 @@ class Stamps:
             raise DataError(
                 f"{self.data} has no stamp of the step {name}; run data_prep/prepare.sh from an earlier --stage."
             )
-        return stamp["result"]
+        return stamp.result
 
     def run(self, step: Step, action: Callable[[], Any]) -> Any:
         """Run ``action`` unless the step is current; its result, from now or from then."""

@@ -79,9 +79,9 @@ class StudentTokenizer:
             if not spm:  # sentencepiece takes no bytes for "load it later"
                 raise ValueError("it is empty")
             self.spm = sentencepiece.SentencePieceProcessor(model_proto=spm)
+            pieces = [self.spm.id_to_piece(i) for i in range(self.spm.get_piece_size())]  # UTF-8, if nobody broke it
         except (RuntimeError, ValueError) as error:
             raise DataError(f"The SentencePiece model cannot be read: {error}.") from error
-        pieces = [self.spm.id_to_piece(i) for i in range(self.spm.get_piece_size())]
         self.ids = np.array(
             [UNK if self.spm.is_unknown(i) else dictionary.id(piece) for i, piece in enumerate(pieces)], dtype=np.int64
         )

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from fairseq_distill import defaults
-from fairseq_distill.embedding.student import Student, fingerprint
+from fairseq_distill.embedding.student import Student, fingerprint, is_student
 from fairseq_distill.errors import CheckpointError
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.dictionary import MASK, PAD, Dictionary, fit_to_rows, read_dictionary
 from fairseq_distill.formats.manifest import Teacher
 from fairseq_distill.formats.student_state import StudentState
+from fairseq_distill.modules.checkpoint_file import understood
 from fairseq_distill.modules.device import choose_device
 from fairseq_distill.modules.transformer import EncoderShape, StudentEncoder
 from fairseq_distill.teachers.laser2 import laser_files, space_beside
@@ -59,7 +60,7 @@ class _Parts(NamedTuple):
 def is_laser3(content: Dict[str, Any]) -> bool:
     """Whether a checkpoint holds a fairseq transformer encoder with its configuration, and is no student of ours."""
     model = content.get("model")
-    if not isinstance(model, dict) or "student" in (content.get("task_state") or {}):
+    if not isinstance(model, dict) or is_student(content):
         return False
     return any(f"{prefix}layers.0.self_attn.q_proj.weight" in model for prefix in ("", _PREFIX))
 
@@ -91,9 +92,10 @@ def laser3_of(
         CheckpointError: tensors, configuration and vocabulary do not fit each other, or it is another encoder.
     """
     spm_file, cvocab_file = laser_files(path, spm, cvocab)
-    parts = _understand(content, path, cvocab_file)
-    shape, bos = parts.shape, parts.prepend_bos
-    model = StudentEncoder(shape)
+    with understood(path):
+        parts = _understand(content, path, cvocab_file)
+        shape, bos = parts.shape, parts.prepend_bos
+        model = StudentEncoder(shape)
     try:
         model.load_state_dict(parts.weights)
     except RuntimeError as error:

@@ -13,7 +13,7 @@ from fairseq_distill.errors import CheckpointError
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.dictionary import PAD
 from fairseq_distill.formats.student_state import StudentState, read_student_state
-from fairseq_distill.modules.checkpoint_file import load_checkpoint
+from fairseq_distill.modules.checkpoint_file import load_checkpoint, understood
 from fairseq_distill.modules.device import choose_device, may_use_bfloat16
 from fairseq_distill.modules.precision import autocast
 from fairseq_distill.modules.transformer import EncoderShape, StudentEncoder
@@ -86,7 +86,8 @@ def load_student(
 
 def is_student(content: Dict[str, Any]) -> bool:
     """Whether a checkpoint is of this project."""
-    return "student" in (content.get("task_state") or {})
+    task_state = content.get("task_state")
+    return isinstance(task_state, dict) and "student" in task_state
 
 
 def student_of(
@@ -113,13 +114,22 @@ def student_of(
             f"{path} is not a student of this project: it carries no SentencePiece model and dictionary. "
             "Train with --task sentence_distillation."
         )
+    with understood(path):
+        return _student_of(content, path, device, precision, max_tokens)
+
+
+def _student_of(
+    content: Dict[str, Any], path: PathLike, device: Union[str, torch.device, None], precision: str, max_tokens: int
+) -> Student:
     state = read_student_state(content["task_state"]["student"], path)
     if state.normaliser != NORMALISER:
         raise CheckpointError(
             f"{path} was trained on text of normaliser {state.normaliser}; this version has {NORMALISER} and would drift from it."
         )
     weights = {key[len(_PREFIX) :]: value.float() for key, value in content["model"].items() if key.startswith(_PREFIX)}
-    model = StudentEncoder(_shape(content["cfg"]["model"], weights, state, path))
+    shape = _shape(content["cfg"]["model"], weights, state, path)
+    require_fitting(shape, weights, path)
+    model = StudentEncoder(shape)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -153,6 +163,20 @@ def _shape(cfg: Dict[str, Any], weights: Dict[str, Tensor], state: StudentState,
         )
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} describes no student ({error}).") from error
+
+
+def require_fitting(shape: EncoderShape, weights: Dict[str, Tensor], path: PathLike) -> None:
+    """Raise a CheckpointError where a shape is not that of the weights, before memory is taken for what it asks for."""
+    layers = len({name.split(".")[1] for name in weights if name.startswith("layers.")})
+    rows, dim = weights["embed_tokens.weight"].shape
+    ffn_dim = weights["layers.0.fc1.weight"].size(0) if layers else shape.ffn_dim
+    output_dim = weights["projection.weight"].size(0) if "projection.weight" in weights else dim
+    found = {"vocabulary": rows, "dim": dim, "ffn_dim": ffn_dim, "layers": layers, "output_dim": output_dim}
+    for name, number in found.items():
+        if getattr(shape, name) != number:
+            raise CheckpointError(
+                f"{path}: weights and configuration do not fit: {name} is {getattr(shape, name):,}, but the weights have {number:,}."
+            )
 
 
 def fingerprint(kind: str, weights: Dict[str, Tensor], state: StudentState) -> str:

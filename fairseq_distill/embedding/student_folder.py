@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from fairseq_distill import defaults
-from fairseq_distill.embedding.student import Student, fingerprint
+from fairseq_distill.embedding.student import Student, fingerprint, require_fitting
 from fairseq_distill.errors import CheckpointError
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.student_folder import WEIGHTS, read_student_folder
@@ -38,9 +38,11 @@ def open_student_folder(
         )
     try:
         weights = load_file(Path(folder) / WEIGHTS)
-        model = StudentEncoder(EncoderShape(**fields))
+        shape = EncoderShape(**fields)
+        require_fitting(shape, weights, folder)
+        model = StudentEncoder(shape)
         model.load_state_dict(weights)
-    except (SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:
         raise CheckpointError(
             f"{folder} holds a damaged student: weights and configuration do not fit ({' '.join(str(error).split())[:300]})."
         ) from error

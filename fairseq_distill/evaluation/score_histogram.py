@@ -7,6 +7,7 @@ import numpy as np
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.embeddings import map_array
 from fairseq_distill.formats.lines import iter_lines
 
 _FINE_PER_UNIT = 1000  # fine bins are 0.001 wide, so that a threshold of three decimals lies on an edge
@@ -102,10 +103,7 @@ def count_scores(path: PathLike) -> ScoreCounts:
 def _chunks(path: PathLike) -> Iterator[np.ndarray]:
     """The scores of a file, some 65,000 at a time."""
     if str(path).endswith(".npy"):
-        try:
-            scores = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, EOFError) as error:
-            raise DataError(f"{path} cannot be read: {error}.") from error
+        scores = map_array(path)
         if scores.ndim != 1 or scores.dtype.kind not in "fiu":
             raise ValueError(f"an array of shape {scores.shape} and type {scores.dtype} instead of one row of numbers")
         for start in range(0, len(scores), _CHUNK):

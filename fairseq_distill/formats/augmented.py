@@ -8,7 +8,6 @@ Three files are read, told apart by their content:
   it is what :func:`write_augmented` writes.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.json_file import parse_json
 from fairseq_distill.formats.lines import iter_lines, require_file, write_lines
 
 Row = Tuple[int, str, str]  # original's line from 0, error type, augmented text
@@ -83,7 +83,7 @@ def _json_rows(path: PathLike, lines: Sequence[str], targets: Sequence[str]) -> 
     for line, text in enumerate(targets):
         place.setdefault(text, line)
     try:
-        content = json.loads("\n".join(lines))
+        content = parse_json("\n".join(lines))
     except ValueError as error:
         raise DataError(f"{path} is damaged JSON: {error}.") from error
     for original, kind, text in _triples(path, content):

@@ -6,11 +6,11 @@ Columns of the curve: margin, k, threshold, pairs, judged, right, precision, rec
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, write_text
+from fairseq_distill.formats.json_file import from_json, load_json
 from fairseq_distill.formats.lines import iter_lines
 
 NAME = "calibration.json"
@@ -109,26 +109,19 @@ def read_calibration(path: PathLike) -> Calibration:
         DataError: missing, damaged, or of another version.
     """
     try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+        raw = load_json(path)
         if raw.get("format_version") != FORMAT_VERSION:
             raise DataError(
                 f"{path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}; calibrate again."
             )
-        settings = []
-        for one in raw["settings"]:
-            cuts = {name: None if one[name] is None else Cut(**one[name]) for name in _CUTS}
-            settings.append(Setting(**{**one, **cuts}))
-        calibration = Calibration(**{**raw, "settings": settings})
-        if not settings or any(not math.isfinite(one.best_f1.threshold) for one in settings):
+        calibration = from_json(Calibration, raw)
+        if not calibration.settings or any(not math.isfinite(one.best_f1.threshold) for one in calibration.settings):
             raise ValueError("it holds no setting with a finite threshold")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; run recipes/calibrate.sh first.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is not a calibration file: {error}; run recipes/calibrate.sh again.") from error
     return calibration
-
-
-_CUTS = ("best_f1", "at_precision", "at_default")
 
 
 @dataclass(frozen=True)

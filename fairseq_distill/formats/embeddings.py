@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple
@@ -10,6 +11,7 @@ import numpy as np
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, atomic_path, disk_error, write_text
+from fairseq_distill.formats.json_file import from_json, load_json
 
 DTYPES = ("float32", "float16")
 FORMAT_VERSION = 1
@@ -57,7 +59,9 @@ def read_info(path: PathLike) -> Optional[EmbeddingInfo]:
     if not sidecar.is_file():
         return None
     try:
-        return EmbeddingInfo(**json.loads(sidecar.read_text(encoding="utf-8")))
+        return from_json(EmbeddingInfo, load_json(sidecar))
+    except OSError as error:
+        raise DataError(f"{sidecar} cannot be read: {error.strerror}.") from error
     except (ValueError, TypeError) as error:
         raise DataError(f"{sidecar} is not a valid description of embeddings: {error}.") from error
 
@@ -95,29 +99,42 @@ def open_embeddings(path: PathLike, dim: Optional[int] = None, dtype: Optional[s
     return np.memmap(file, dtype=item, mode="r", shape=(size // (dim * item.itemsize), dim))
 
 
-def _open_npy(file: Path) -> np.ndarray:
+def map_array(path: PathLike) -> np.ndarray:
+    """A ``.npy`` file as a read-only memory map; an array without elements, which cannot be mapped, is read.
+
+    Raises:
+        DataError: missing, truncated, damaged, an archive, or holding objects, which would have to be unpickled.
+    """
     try:
-        rows = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        if 0 < file.stat().st_size < 4096:  # an array without rows is a header alone, and cannot be mapped
-            with open(file, "rb") as stream:
-                try:
-                    rows = np.load(stream, allow_pickle=False)
-                    if rows.size == 0 and rows.ndim == 2:
-                        return rows
-                except (ValueError, EOFError, OSError):
-                    pass
-        raise DataError(f"{file} is not a whole .npy file ({error}); make it again.") from error
-    if not isinstance(rows, np.memmap):
-        raise DataError(f"{file} is an archive, not one array of embeddings; unpack it or make it again.")
+        with open(path, "rb") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers by Python 2
+            if stream.read(2) == b"PK":
+                raise DataError(f"{path} is an archive, not one array; unpack it or make it again.")
+            stream.seek(0)
+            version = np.lib.format.read_magic(stream)
+            read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, _ = read_header(stream)
+            if 0 in shape:
+                stream.seek(0)
+                return np.load(stream, allow_pickle=False)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except Exception as error:  # a damaged header is parsed as Python and can raise anything
+        raise DataError(f"{path} is not a whole .npy file ({error}); make it again.") from error
+
+
+def _open_npy(file: Path) -> np.ndarray:
+    rows = map_array(file)
     if rows.ndim != 2 or rows.dtype.name not in DTYPES or not rows.flags.c_contiguous:
         raise DataError(
             f"{file} holds {rows.dtype.name} of shape {rows.shape}; embeddings are float32 or float16, [N, E], row-major."
         )
-    expected = rows.offset + rows.nbytes
-    if file.stat().st_size != expected:
+    if isinstance(rows, np.memmap) and file.stat().st_size != rows.offset + rows.nbytes:
         raise DataError(
-            f"{file} has {file.stat().st_size:,} bytes, but its header describes {expected:,}; make it again."
+            f"{file} has {file.stat().st_size:,} bytes, but its header describes {rows.offset + rows.nbytes:,}; make it again."
         )
     return rows
 

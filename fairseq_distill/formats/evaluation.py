@@ -2,11 +2,11 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, write_text
+from fairseq_distill.formats.json_file import from_json, load_json
 
 NAME = "evaluation.json"
 FORMAT_VERSION = 1
@@ -100,18 +100,11 @@ def read_evaluation(path: PathLike) -> Evaluation:
         DataError: missing, damaged, or of another version.
     """
     try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+        raw = load_json(path)
         if raw.get("format_version") != FORMAT_VERSION:
             raise DataError(f"{path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}.")
-        leakage = raw["leakage"]
-        return Evaluation(
-            **{
-                **raw,
-                "scores": [Score(**score) for score in raw["scores"]],
-                "leakage": None if leakage is None else [LeakageEntry(**entry) for entry in leakage],
-            }
-        )
+        return from_json(Evaluation, raw)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; run recipes/evaluate.sh first.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is not an evaluation: {error}; run recipes/evaluate.sh again.") from error

@@ -7,7 +7,8 @@ from typing import Any, Dict, List, Optional
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, write_text
-from fairseq_distill.formats.vocabulary import VocabularyReport, report_from
+from fairseq_distill.formats.json_file import from_json, load_json
+from fairseq_distill.formats.vocabulary import VocabularyReport, check_report
 
 NAME = "manifest.json"
 FORMAT_VERSION = 1
@@ -125,22 +126,18 @@ def read_manifest(directory: PathLike) -> Manifest:
             f"{path} does not exist: {directory} is not a data directory; make one with data_prep/prepare.sh."
         )
     try:
-        raw: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        raw: Dict[str, Any] = load_json(path)
         if raw.get("format_version") != FORMAT_VERSION:
             raise DataError(
                 f"{path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}; "
                 "prepare the data again."
             )
-        manifest = Manifest(
-            **{
-                **raw,
-                "teacher": Teacher(**raw["teacher"]),
-                "corpora": [Corpus(**corpus) for corpus in raw["corpora"]],
-                "counts": [Count(**count) for count in raw["counts"]],
-                "vocabulary": report_from(raw["vocabulary"]) if raw.get("vocabulary") is not None else None,
-            }
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        manifest = from_json(Manifest, raw)
+        if manifest.vocabulary is not None:
+            check_report(manifest.vocabulary)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is not a valid manifest: {error}; prepare the data again.") from error
     for corpus in manifest.corpora:
         if corpus.kind not in KINDS or corpus.split not in SPLITS:

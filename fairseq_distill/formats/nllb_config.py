@@ -13,6 +13,7 @@ from typing import Any, List
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.json_file import load_json
 
 _KEYS = {"src_vocab", "tgt_vocab", "train", "valid"}
 _ENTRY_KEYS = {"id", "src", "tgt"}
@@ -55,13 +56,16 @@ def read_nllb_config(path: PathLike) -> NllbConfig:
         DataError: it is not one, or asks for what is not supported.
     """
     try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+        raw = load_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is no JSON file that can be read: {error}.") from error
     if not isinstance(raw, dict) or not {"src_vocab", "tgt_vocab", "train"} <= set(raw):
         raise DataError(
             f"{path} is no data configuration of fairseq's nllb branch: src_vocab, tgt_vocab or train is missing."
         )
+    lists = [name for name in ("train", "valid") if not isinstance(raw.get(name, []), list)]
+    if lists or not isinstance(raw["src_vocab"], str) or not isinstance(raw["tgt_vocab"], str):
+        raise DataError(f"{path}: src_vocab and tgt_vocab must be paths, train and valid lists.")
     unknown = sorted(set(raw) - _KEYS)
     if unknown:
         raise DataError(f"{path}: {', '.join(unknown)} is not supported; known are {', '.join(sorted(_KEYS))}.")
@@ -78,6 +82,8 @@ def read_nllb_config(path: PathLike) -> NllbConfig:
 def _entry(item: Any, split: str, path: PathLike) -> Entry:
     if not isinstance(item, dict) or not _ENTRY_KEYS <= set(item):
         raise DataError(f"{path}: an entry of {split} lacks id, src or tgt: {json.dumps(item)[:200]}.")
+    if not isinstance(item["src"], str) or not isinstance(item["tgt"], str):
+        raise DataError(f"{path}: src and tgt of an entry of {split} must be prefixes of files: {json.dumps(item)[:200]}.")
     name = str(item["id"])
     if not re.fullmatch(r"[\w.-]+", name):
         raise DataError(f"{path}: the id {name!r} becomes a file name; use letters, digits, '.', '_' and '-'.")

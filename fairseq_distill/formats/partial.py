@@ -25,6 +25,7 @@ from fairseq_distill.formats.embeddings import (
     sidecar_path,
     write_info,
 )
+from fairseq_distill.formats.json_file import load_json
 
 
 def partial_folder(output: PathLike) -> Path:
@@ -36,7 +37,7 @@ def partial_folder(output: PathLike) -> Path:
 def read_partial_key(output: PathLike) -> Optional[Dict[str, Any]]:
     """The key of an unfinished run for ``output``, or None when there is none that can be gone on with."""
     try:
-        key = json.loads((partial_folder(output) / "state.json").read_text(encoding="utf-8"))["key"]
+        key = load_json(partial_folder(output) / "state.json")["key"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return key if isinstance(key, dict) else None
@@ -114,7 +115,7 @@ class PartialRows:
 
     def _state(self) -> Dict[str, Any]:
         try:
-            state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+            state = load_json(self.folder / "state.json")
         except (OSError, ValueError):
             return {}
         return state if isinstance(state, dict) and state.get("key") == self.key else {}

@@ -25,17 +25,17 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Type, TypeVar
+from typing import Any, Dict, List, Optional
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, write_text
+from fairseq_distill.formats.json_file import from_json, load_json
 
 NAME = "results.json"
 FORMAT_VERSION = 1
 ENCODERS = ("student", "teacher", "random")
 MARGINS = ("absolute", "distance", "ratio")
 
-_Part = TypeVar("_Part")
 
 
 @dataclass
@@ -173,7 +173,7 @@ def read_results(work_dir: PathLike) -> Optional[Results]:
     if not path.is_file():
         return None
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = load_json(path)
         if not isinstance(raw, dict):
             raise ValueError("it is not a JSON object")
         if raw.get("format_version") != FORMAT_VERSION:
@@ -181,25 +181,13 @@ def read_results(work_dir: PathLike) -> Optional[Results]:
                 f"{path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}; "
                 "run the evaluation again."
             )
-        results = Results(
-            **{
-                **raw,
-                "xsim": [XsimEntry(**row) for row in raw.get("xsim", [])],
-                "training": _optional(TrainingFacts, raw.get("training")),
-                "mining": _optional(MiningSummary, raw.get("mining")),
-            }
-        )
-        if results.mining is not None and isinstance(results.mining.histogram, dict):
-            results.mining.histogram = Histogram(**results.mining.histogram)
+        results = from_json(Results, raw)
         _check(results, path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is not a valid results file: {error}; run the evaluation again.") from error
     return results
-
-
-def _optional(kind: Type[_Part], raw: Optional[Dict[str, Any]]) -> Optional[_Part]:
-    """A dataclass from its JSON object, None from null."""
-    return None if raw is None else kind(**raw)
 
 
 def _check(results: Results, path: Path) -> None:

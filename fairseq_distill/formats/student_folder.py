@@ -12,6 +12,7 @@ from fairseq_distill import __version__
 from fairseq_distill.errors import CheckpointError, DataError
 from fairseq_distill.formats.atomic import PathLike, write_text
 from fairseq_distill.formats.dictionary import read_dictionary
+from fairseq_distill.formats.json_file import from_json, load_json
 from fairseq_distill.formats.manifest import Teacher
 from fairseq_distill.formats.student_state import StudentState
 
@@ -32,7 +33,7 @@ def is_student_folder(path: PathLike) -> bool:
     """Whether ``path`` is a folder whose ``config.json`` is a student's."""
     file = Path(path) / CONFIG
     try:
-        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        content = load_json(file) if file.is_file() else None
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and content.get("format") == FORMAT
@@ -69,7 +70,7 @@ def read_student_folder(folder: PathLike) -> StudentFolder:
     if missing:
         raise CheckpointError(f"{folder} is no exported student: {missing[0]} is missing.")
     try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        config = load_json(path / CONFIG)
         found = config.get("format"), config.get("format_version")
         if found != (FORMAT, FORMAT_VERSION):
             raise CheckpointError(
@@ -79,7 +80,7 @@ def read_student_folder(folder: PathLike) -> StudentFolder:
             spm=(path / SPM).read_bytes(),
             dictionary=read_dictionary(path / DICTIONARY),
             normaliser=str(config["normaliser"]),
-            teacher=Teacher(**config["teacher"]),
+            teacher=from_json(Teacher, config["teacher"]),
             languages=[str(code) for code in config["languages"]],
             max_length_pieces=int(config["max_length_pieces"]),
             prepend_bos=bool(config["prepend_bos"]),

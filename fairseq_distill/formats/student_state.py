@@ -7,6 +7,7 @@ from typing import Any, Dict, List
 from fairseq_distill import __version__
 from fairseq_distill.errors import CheckpointError
 from fairseq_distill.formats.dictionary import Dictionary
+from fairseq_distill.formats.json_file import from_json
 from fairseq_distill.formats.manifest import Manifest, Teacher
 
 FORMAT_VERSION = 2  # 2: what the transformer adds to a lexical path is divided by its width
@@ -55,7 +56,7 @@ def read_student_state(state: Dict[str, Any], path: object) -> StudentState:
     Raises:
         CheckpointError: it is of another version or incomplete.
     """
-    version = state.get("format_version")
+    version = state.get("format_version") if isinstance(state, dict) else None
     if version != FORMAT_VERSION:
         raise CheckpointError(f"{path} holds a student of format {version}, this version reads {FORMAT_VERSION}; train it again.")
     try:
@@ -63,7 +64,7 @@ def read_student_state(state: Dict[str, Any], path: object) -> StudentState:
             spm=base64.b64decode(state["spm_base64"], validate=True),
             dictionary=Dictionary(list(state["symbols"])),
             normaliser=state["normaliser"],
-            teacher=Teacher(**state["teacher"]),
+            teacher=from_json(Teacher, state["teacher"]),
             languages=list(state["languages"]),
             max_length_pieces=int(state["max_length_pieces"]),
             prepend_bos=bool(state.get("prepend_bos", False)),

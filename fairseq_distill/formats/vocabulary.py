@@ -3,10 +3,11 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, write_text
+from fairseq_distill.formats.json_file import from_json, load_json
 
 NAME = "vocabulary.json"
 FORMAT_VERSION = 1
@@ -139,22 +140,10 @@ class VocabularyReport:
         return sorted(found, key=lambda row: row.size)
 
 
-def report_from(raw: Dict[str, Any]) -> VocabularyReport:
-    """The report in its JSON form.
-
-    Raises:
-        TypeError, KeyError, ValueError, AttributeError: it has another form.
-    """
-    report = VocabularyReport(
-        **{
-            **raw,
-            "rows": [PieceCounts(**row) for row in raw["rows"]],
-            "advice": [Advice(**advice) for advice in raw.get("advice", [])],
-        }
-    )
+def check_report(report: VocabularyReport) -> None:
+    """Raise a ValueError when a row is of an unknown kind of vocabulary."""
     if wrong := {row.vocabulary for row in report.rows} - set(KINDS):
         raise ValueError(f"vocabulary {sorted(wrong)[0]!r} is none of {', '.join(KINDS)}")
-    return report
 
 
 def write_vocabulary_report(path: PathLike, report: VocabularyReport) -> None:
@@ -171,12 +160,16 @@ def read_vocabulary_report(path: PathLike) -> VocabularyReport:
     """
     file = Path(path)
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw = load_json(file)
         version = raw.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise DataError(f"{file} has format {version}, this version reads {FORMAT_VERSION}; make it again.")
-        return report_from(raw)
+        report = from_json(VocabularyReport, raw)
+        check_report(report)
+        return report
     except FileNotFoundError as error:
         raise DataError(f"{file} does not exist; data_prep/advise_vocabulary.py writes it.") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}.") from error
+    except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{file} is not a valid vocabulary report: {error}; make it again.") from error

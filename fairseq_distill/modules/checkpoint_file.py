@@ -1,15 +1,34 @@
 """PyTorch files read without executing anything that is in them."""
 
 import argparse
+import contextlib
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Iterator
 
 import torch
 
-from fairseq_distill.errors import CheckpointError
+from fairseq_distill.errors import CheckpointError, DistillError
 from fairseq_distill.formats.atomic import PathLike
+
+
+@contextlib.contextmanager
+def understood(path: PathLike) -> Iterator[None]:
+    """Turn what a content of unexpected types or sizes raises, where it is taken apart, into a CheckpointError.
+
+    A file may hold anything in the place of a number, a table or a tensor; to ask for each type would be longer than the
+    code that reads them.
+    """
+    try:
+        yield
+    except DistillError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CheckpointError(
+            f"{path} is damaged, or of another program: what it holds makes no encoder ({reason})."
+        ) from error
 
 
 def load_checkpoint(path: PathLike, mapped: bool = False) -> Dict[str, Any]:

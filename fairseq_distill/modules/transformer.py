@@ -18,6 +18,9 @@ from fairseq_distill.modules.fast_dropout import dropout
 from fairseq_distill.modules.lexical import LexicalPath
 from fairseq_distill.modules.pooling import POOLINGS, pool
 
+LONGEST_SENTENCE = 1 << 16  # pieces; a table of positions is made for as many, whatever a file asks for
+_LARGEST = 1 << 31
+
 ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu}
 
 
@@ -55,7 +58,15 @@ class EncoderShape:
     final_norm: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("vocabulary", "dim", "ffn_dim", "layers", "heads", "output_dim", "max_positions"):
+            number = getattr(self, name)
+            if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= _LARGEST:
+                raise ValueError(f"{name} must be a whole number from 1 to {_LARGEST:,}, but is {number!r}")
+        if self.max_positions > LONGEST_SENTENCE:
+            raise ValueError(f"max_positions {self.max_positions:,} is more than {LONGEST_SENTENCE:,}")
         object.__setattr__(self, "final_norm", self.final_norm or self.pre_norm)  # one meaning, so that shapes compare
+        if self.dim < 4:  # positions need two waves
+            raise ValueError(f"width {self.dim} must be 4 or more")
         if self.dim % self.heads or self.dim % 2:
             raise ValueError(f"width {self.dim} must be even and divisible by {self.heads} heads")
         if self.pooling not in POOLINGS:

@@ -23,7 +23,7 @@ from fairseq_distill.encoder import batches_by_length
 from fairseq_distill.errors import CheckpointError, ConfigError
 from fairseq_distill.formats.atomic import PathLike, sha256_file
 from fairseq_distill.formats.dictionary import PAD, SPECIALS, Dictionary, fit_to_rows, read_dictionary
-from fairseq_distill.modules.checkpoint_file import load_checkpoint
+from fairseq_distill.modules.checkpoint_file import load_checkpoint, understood
 from fairseq_distill.modules.device import choose_device
 from fairseq_distill.modules.lstm import LstmEncoder, LstmShape
 from fairseq_distill.text import NORMALISER, StudentTokenizer
@@ -74,16 +74,15 @@ class Laser2Teacher:
             if cvocab:
                 raise ConfigError(f"{file} holds its own dictionary; leave the .cvocab {cvocab} out.")
             files = [file, spm_file(file, spm)]
-            encoder, dictionary = _build(content, file), _dictionary(content["dictionary"], file)
+            with understood(file):
+                encoder = _build(content, file)
+                dictionary = _dictionary(content["dictionary"], encoder.shape.vocabulary, file)
         else:
             files = [file, *laser_files(file, spm, cvocab)]
-            encoder, dictionary = _build_trained(content["model"], file, files[2])
+            with understood(file):
+                encoder, dictionary = _build_trained(content["model"], file, files[2])
         self.encoder = encoder.to(self.device).eval()
         self.tokenizer = StudentTokenizer(files[1].read_bytes(), dictionary)
-        highest = int(self.tokenizer.ids.max(initial=0))
-        if highest >= self.encoder.shape.vocabulary:
-            rows = self.encoder.shape.vocabulary
-            raise CheckpointError(f"{file}: its dictionary names id {highest:,}, but there are {rows:,} rows.")
         self.dim = self.encoder.shape.output_dim
         self.name = self.space = fingerprint(files)
         logger.info(f"teacher {self.name} | width {self.dim} | pooling max | {self.device}")
@@ -204,6 +203,7 @@ def _build(content: Dict[str, Any], file: Path) -> LstmEncoder:
             bidirectional=bool(params.get("bidirectional", False)),
             padding=int(params["padding_idx"]),
         )
+        _require_fitting(shape, tensors)  # before memory is taken for what the parameters ask for
         encoder = LstmEncoder(shape)
         encoder.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -212,6 +212,21 @@ def _build(content: Dict[str, Any], file: Path) -> LstmEncoder:
     if shape.padding != PAD:
         raise CheckpointError(f"{file}: padding has id {shape.padding} instead of {PAD}.")
     return encoder
+
+
+def _require_fitting(shape: LstmShape, tensors: Dict[str, Any]) -> None:
+    """Raise a ValueError where the parameters are not those of the tensors."""
+    inputs = [name for name in tensors if name.startswith("lstm.weight_ih_l") and not name.endswith("_reverse")]
+    rows, embed_dim = tensors["embed_tokens.weight"].shape
+    found = {
+        "vocabulary": rows,
+        "embed_dim": embed_dim,
+        "hidden": tensors["lstm.weight_hh_l0"].size(1),
+        "layers": len(inputs),
+    }
+    for name, number in found.items():
+        if getattr(shape, name) != number:
+            raise ValueError(f"{name} is {getattr(shape, name):,}, but the tensors have {number:,}")
 
 
 def _build_trained(model: Dict[str, Any], file: Path, cvocab: Path) -> Tuple[LstmEncoder, Dictionary]:
@@ -235,8 +250,12 @@ def _build_trained(model: Dict[str, Any], file: Path, cvocab: Path) -> Tuple[Lst
     return _build({"params": params, "model": tensors}, file), dictionary
 
 
-def _dictionary(ids: Dict[str, int], file: Path) -> Dictionary:
-    """The file's piece-to-id table, with fairseq's specials at 0 to 3 whatever it says of them."""
+def _dictionary(ids: Dict[str, int], rows: int, file: Path) -> Dictionary:
+    """The file's piece-to-id table, with fairseq's specials at 0 to 3 whatever it says of them; ids are below ``rows``."""
+    lowest, highest = min(map(int, ids.values()), default=0), max(map(int, ids.values()), default=0)
+    if lowest < 0 or highest >= rows:
+        bad = lowest if lowest < 0 else highest
+        raise CheckpointError(f"{file}: its dictionary names id {bad:,}, but there are {rows:,} rows.")
     symbols = [f"<unused{row}>" for row in range(max(map(int, ids.values()), default=-1) + 1)]
     if len(symbols) < len(SPECIALS):
         raise CheckpointError(f"{file}: its dictionary holds {len(ids):,} pieces, which is no vocabulary.")

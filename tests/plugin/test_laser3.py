@@ -11,6 +11,7 @@ from fairseq_distill.cli.xsim import cli_main as xsim_main
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import CheckpointError, ConfigError
 from fairseq_distill.formats.embeddings import read_info
+from fairseq_distill.modules.checkpoint_file import load_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ WRONG = [
 def test_other_encoders_are_one_sentence(changed, sentence, spm, tmp_path):
     if "cls" in changed.values():
         write_laser3(tmp_path, "x", spm)
-        content = torch.load(tmp_path / "x.pt", weights_only=True)
+        content = load_checkpoint(tmp_path / "x.pt")
         content["cfg"]["model"].sentemb_criterion = "cls"
         torch.save(content, tmp_path / "x.pt")
     else:
