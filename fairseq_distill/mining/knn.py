@@ -78,28 +78,56 @@ def _search(
     index: Tuple[Optional[np.ndarray], Optional[np.ndarray]] = (None, None),
     progress: Optional[Progress] = None,
 ) -> Tuple[Neighbours, Optional[Neighbours]]:
+    with Workers() as workers:
+        one, two = open_sides(src, tgt, k, precision, names, index, workers)
+        return search_rows(one, two, k, both, precision, max_memory, workers, progress)
+
+
+def open_sides(
+    src: np.ndarray,
+    tgt: np.ndarray,
+    k: int,
+    precision: str,
+    names: Tuple[str, str],
+    index: Tuple[Optional[np.ndarray], Optional[np.ndarray]],
+    workers: Workers,
+) -> Tuple[UnitRows, UnitRows]:
+    """Both sides as unit rows; options and errors as in :func:`knn_both`."""
     if k < 1:
         raise ConfigError(f"k is {k}, but must be at least 1.")
     if precision not in PRECISIONS:
         raise ConfigError(f"{precision!r} is no precision; use one of {', '.join(PRECISIONS)}.")
-    with Workers() as workers:
-        one, two = UnitRows(src, names[0], index[0], workers), UnitRows(tgt, names[1], index[1], workers)
-        if one.dim != two.dim:
-            raise DataError(
-                f"{names[0]} holds vectors of width {one.dim:,} but {names[1]} of width {two.dim:,}; "
-                "embed both with encoders of one teacher (for raw files check --dim and --dtype)."
-            )
-        search = _Search(one, two, k, both, max_memory, workers, progress)
-        if precision == "bfloat16" or (precision == "auto" and bfloat16_pays(one.n, two.n, one.dim)):
-            try:
-                if search.run_bfloat16():
-                    return search.results()
-            except ConfigError as error:
-                if precision == "bfloat16":
-                    raise
-                logger.info(f"{error} float32 is used")
-        search.run_float32()
-        return search.results()
+    one, two = UnitRows(src, names[0], index[0], workers), UnitRows(tgt, names[1], index[1], workers)
+    if one.dim != two.dim:
+        raise DataError(
+            f"{names[0]} holds vectors of width {one.dim:,} but {names[1]} of width {two.dim:,}; "
+            "embed both with encoders of one teacher (for raw files check --dim and --dtype)."
+        )
+    return one, two
+
+
+def search_rows(
+    one: UnitRows,
+    two: UnitRows,
+    k: int,
+    both: bool,
+    precision: str,
+    max_memory: int,
+    workers: Workers,
+    progress: Optional[Progress],
+) -> Tuple[Neighbours, Optional[Neighbours]]:
+    """(forward, backward) as :func:`knn_both` gives them; no backward unless ``both``."""
+    search = _Search(one, two, k, both, max_memory, workers, progress)
+    if precision == "bfloat16" or (precision == "auto" and bfloat16_pays(one.n, two.n, one.dim)):
+        try:
+            if search.run_bfloat16():
+                return search.results()
+        except ConfigError as error:
+            if precision == "bfloat16":
+                raise
+            logger.info(f"{error} float32 is used")
+    search.run_float32()
+    return search.results()
 
 
 class _Search:

@@ -53,9 +53,13 @@ class Float32Product:
         np.take(held, ids, axis=0, out=self.one[: len(ids)])
         self.one[len(ids) : padded(len(ids))] = 0
 
-    def scores(self, held: np.ndarray, start: int, stop: int, centres: np.ndarray) -> np.ndarray:
-        """float32 [stop - start, L]: cosines of held rows and of L other held rows."""
-        return held[start:stop] @ centres.T
+    def hold(self, unit: np.ndarray) -> np.ndarray:
+        """Unit rows, float32, in the product's own type."""
+        return unit
+
+    def scores(self, held: np.ndarray, centres: np.ndarray) -> np.ndarray:
+        """float32 [N, L]: cosines of N rows and of L others, both in the product's own type."""
+        return held @ centres.T
 
     def within_bound(self, block: np.ndarray) -> bool:
         """Always: BLAS keeps float32's bound."""
@@ -110,8 +114,11 @@ class BFloat16Product:
         self.torch.index_select(held, 0, self.torch.from_numpy(ids), out=self.one[: len(ids)])
         self.one[len(ids) : padded(len(ids))] = 0
 
-    def scores(self, held: Any, start: int, stop: int, centres: Any) -> np.ndarray:
-        return self.torch.mm(held[start:stop], centres.t()).float().numpy()
+    def hold(self, unit: np.ndarray) -> Any:
+        return self.torch.from_numpy(unit).bfloat16()
+
+    def scores(self, held: Any, centres: Any) -> np.ndarray:
+        return self.torch.mm(held, centres.t()).float().numpy()
 
     def _load_unit(self, rows: UnitRows, low: int, high: int) -> None:
         self.workers.each(lambda s: rows.load(low + s[0], low + s[1], self.unit[s[0] :]), spans(0, high - low, 128))

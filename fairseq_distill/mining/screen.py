@@ -21,6 +21,8 @@ class Neighbours:
     Attributes:
         cosines: float32 [N, K], descending; 0 with a zero row.
         indices: int64 [N, K].
+
+    A neighbour that an approximate search did not find has index -1 and cosine -inf; an exact one finds all.
     """
 
     cosines: np.ndarray
@@ -40,13 +42,14 @@ def offer(
     column_span: Tuple[int, int],
     workers: Workers,
     names: Optional[np.ndarray] = None,
+    first: int = 0,
 ) -> None:
     """Show a block to the candidates of its rows and of its columns, in pieces that stay in a core's cache.
 
     Args:
         block: padded on both sides to a multiple of GROUP, see :mod:`fairseq_distill.mining.products`.
         rows: candidates of rows; the block's belong to ``row_ids``, int64 [H], all different.
-        columns: candidates of the block's columns from the first on; None when nobody asks for them.
+        columns: its rows from ``first`` on are the block's columns; None when nobody asks for them.
         column_span: what the columns are called in ``rows``.
         names: int64 [H], what the rows are called in ``columns``; ``row_ids`` when None.
     """
@@ -65,7 +68,7 @@ def offer(
         return
     kept, groups, called = columns, maxima, row_ids if names is None else names
     workers.each(
-        lambda span: kept.offer_columns(block, groups, called, span[0], span[1], span[0]),
+        lambda span: kept.offer_columns(block, groups, called, span[0], span[1], first + span[0]),
         spans(0, right - left, _COLUMNS),
     )
 
