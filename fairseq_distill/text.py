@@ -7,7 +7,7 @@ lower-case, white space folded. Source: facebookresearch/LASER, ``SPMApply`` and
 import re
 import unicodedata
 from functools import lru_cache
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 import sentencepiece
@@ -41,6 +41,11 @@ def _punctuation(lang: str) -> MosesPunctNormalizer:
     normaliser.substitutions[21] = ("‘", r'"')
     normaliser.substitutions[22] = ("‚", r'"')
     return normaliser
+
+
+def punctuation_rules(lang: str = "en") -> List[Tuple[str, str]]:
+    """Moses' punctuation normalisation as (regular expression, replacement), to be applied in this order."""
+    return [(str(pattern), str(replacement)) for pattern, replacement in _punctuation(lang).substitutions]
 
 
 def strip_controls(line: str) -> str:

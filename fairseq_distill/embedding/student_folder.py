@@ -1,4 +1,4 @@
-"""A folder that ``fairseq-export --format safetensors`` or ``sentence-transformers`` wrote, as an encoder; nothing is unpickled."""
+"""A folder that ``fairseq-export --format safetensors`` wrote, as an encoder; nothing is unpickled."""
 
 from pathlib import Path
 from typing import Union

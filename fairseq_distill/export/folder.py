@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Iterator, List, Union
 
 from fairseq_distill.embedding.fairseq_checkpoint import open_fairseq
 from fairseq_distill.embedding.student import Student
@@ -38,6 +38,11 @@ def check_output(output: PathLike, force: bool) -> None:
         )
 
 
+def files_of(folder: Path) -> List[str]:
+    """The names of a folder's files, those of folders in it too, relative to it and in order."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
 def _is_export(path: Path) -> bool:
     """Whether a folder has the files of an export, so that --force cannot remove somebody's home."""
     names = {entry.name for entry in path.iterdir()}
@@ -64,8 +69,8 @@ def new_folder(output: PathLike, force: bool) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
-        for file in temporary.iterdir():  # a rename may reach the disk before the data does
-            with open(file, "rb") as written:
+        for name in files_of(temporary):  # a rename may reach the disk before the data does
+            with open(temporary / name, "rb") as written:
                 os.fsync(written.fileno())
         if final.exists():
             os.replace(final, old)

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 # The bag is so many times its table. Adam moves every weight by about the learning rate, so the fitted bag moves by a
 # tenth of it: at the full rate it overfits within a few passes, frozen it cannot follow the transformer.
-_RATE = 0.1
+RATE = 0.1
 _CHUNK = 1 << 16  # sentences multiplied at once: bounds the work space to _CHUNK x E floats
 
 
@@ -40,12 +40,12 @@ class LexicalPath(nn.Module):
         """float32 [B, E] for int64 [B, T]; ``keep`` float [B, T] is 0 where a piece is left out (padding, dropout)."""
         vectors = self.table(tokens).float()
         weight = keep / keep.sum(dim=1, keepdim=True).clamp_min(1.0).sqrt()
-        return _RATE * torch.bmm(weight.unsqueeze(1), vectors).squeeze(1)
+        return RATE * torch.bmm(weight.unsqueeze(1), vectors).squeeze(1)
 
     @torch.no_grad()
     def set_table(self, table: Tensor) -> None:
         """Let each piece contribute its row of ``table``, float32 [V, E]."""
-        self.table.weight.copy_(table / _RATE)
+        self.table.weight.copy_(table / RATE)
 
 
 class _Bags:

@@ -33,6 +33,8 @@ def test_an_exported_folder_is_embedded_with(student, tmp_path, capsys):
 def test_wrong_wishes(student, tmp_path, capsys):
     out = str(tmp_path / "out")
     wish = ["--path", str(student), "--output", out, "--format"]
+    assert cli_main([*wish, "laser", "--licence", "mit"]) == 1
+    assert "--licence goes with --format sentence-transformers" in capsys.readouterr().err
     assert cli_main(["--path", "nothing.pt", "--format", "laser", "--output", out]) == 1
     assert "nothing.pt does not exist" in capsys.readouterr().err
     assert cli_main([*wish, "laser"]) == 0 == cli_main([*wish, "laser", "--force"])
