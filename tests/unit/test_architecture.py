@@ -27,6 +27,8 @@ RULES: Dict[str, Tuple[Set[str], Set[str]]] = {
     "errors": (set(), set()),
     "defaults": (set(), set()),
     "languages": (GROUND, set()),
+    "machine": (GROUND, set()),
+    "environment": (GROUND | {"machine"}, set()),  # loads what it looks at by name, so that nothing missing stops it
     "formats": (GROUND, {"numpy"}),
     "text": (GROUND | {"formats"}, {"numpy", "sentencepiece", "sacremoses"}),
     "encoder": (GROUND | {"formats"}, {"numpy"}),
@@ -47,7 +49,7 @@ RULES: Dict[str, Tuple[Set[str], Set[str]]] = {
     "criterions": (MODELS, FAIRSEQ),
     "optimizers": (GROUND, FAIRSEQ),
     "tasks": (MODELS | MINING | {"data/fairseq_datasets", "embedding", "models", "criterions", "optimizers"}, FAIRSEQ),
-    "cli": (MODELS | MINING | {"teachers/sbert", "embedding", "export"}, {"numpy"}),
+    "cli": (MODELS | MINING | {"environment", "machine", "teachers/sbert", "embedding", "export"}, {"numpy"}),
 }
 for _part in ("embedding", "teachers"):  # both load a teacher of any kind
     RULES[_part][0].add("teachers/sbert")
