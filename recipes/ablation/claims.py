@@ -83,6 +83,7 @@ _CURRICULUM = {"curriculum": "progressive", "curriculum-increments": str(INCREME
 # Beside linear, the default. Plateau needs validations, which these runs have none of.
 _PACINGS = ("root", "step", "epoch", "mixed")
 _CONTRAST = {"distil-weight": "0", "contrastive-weight": "1"}
+_QUEUE = {**_CONTRAST, "contrastive-queue": "4096"}
 
 _VARIANTS = (
     Variant("base", "base: mean-pooled, cosine"),
@@ -109,8 +110,14 @@ _VARIANTS = (
     Variant("all", "one student for all languages", languages=ALL),
     Variant("mse", "MSE", {"distil-loss": "mse"}),
     Variant("contrastive", "contrastive, in the batch", _CONTRAST),
-    Variant("contrastive-queue", "contrastive, queue of 4,096", {**_CONTRAST, "contrastive-queue": "4096"}),
+    Variant("contrastive-queue", "contrastive, queue of 4,096", _QUEUE),
+    Variant("cosine-queue", "cosine and contrastive, queue of 4,096", {**_QUEUE, "distil-weight": "1"}),
     Variant("lexical", "lexical path, fitted (the default student)", {"lexical-path": "fitted"}),
+    Variant(
+        "lexical-queue",
+        "lexical path; cosine and contrastive, queue of 4,096",
+        {"lexical-path": "fitted", **_QUEUE, "distil-weight": "1"},
+    ),
 )
 VARIANTS: Dict[str, Variant] = {variant.name: variant for variant in _VARIANTS}
 
@@ -164,7 +171,7 @@ CLAIMS = (
     Claim(
         "g",
         "Cosine against MSE against contrastive",
-        (Comparison(_MINILM_BASE, ("base", "mse", "contrastive", "contrastive-queue")),),
+        (Comparison(_MINILM_BASE, ("base", "mse", "contrastive", "contrastive-queue", "cosine-queue")),),
     ),
     Claim(
         "h",
@@ -177,7 +184,7 @@ CLAIMS = (
     Claim(
         "i",
         "The default student, whose lexical path is fitted, against the paper's",
-        (Comparison(_MINILM_BASE, ("base", "lexical")),),
+        (Comparison(_MINILM_BASE, ("base", "lexical", "lexical-queue")),),
     ),
     Claim(
         "j",
