@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from fairseq_distill.errors import DataError
 from fairseq_distill.evaluation.report_data import data_section, vocabulary_section
 from fairseq_distill.evaluation.report_html import (
     big_number,
@@ -22,10 +21,10 @@ from fairseq_distill.evaluation.report_html import (
 from fairseq_distill.evaluation.report_mining import mining_section
 from fairseq_distill.evaluation.report_neighbours import neighbour_data, neighbour_section
 from fairseq_distill.evaluation.report_page import page, write_page
+from fairseq_distill.evaluation.report_runs import DATA, LOG, MINED, read_run
 from fairseq_distill.evaluation.report_training import training_section
 from fairseq_distill.evaluation.report_xsim import headline, main_margin, xsim_section
-from fairseq_distill.evaluation.training_log import TrainingLog, read_training_log, thin
-from fairseq_distill.formats import manifest as manifests
+from fairseq_distill.evaluation.training_log import TrainingLog, thin
 from fairseq_distill.formats import results as result_files
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.manifest import Manifest
@@ -34,9 +33,6 @@ from fairseq_distill.formats.results import Results
 logger = logging.getLogger(__name__)
 
 NAME = "report.html"
-LOG = Path("log") / "train.json.log"
-DATA = Path("data")
-MINED = ("mined.tsv", "mined.tsv.gz")
 
 # What student.sh leaves; what results.json names comes before these.
 _FILES = {
@@ -64,22 +60,12 @@ def report(work_dir: PathLike, output: Optional[PathLike] = None) -> Path:
         DataError: the directory is missing or holds nothing to report, a file in it is damaged, or the page cannot
             be written.
     """
-    work = Path(work_dir)
-    if not work.is_dir():
-        raise DataError(f"{work} is not a directory; give the work directory of a run of recipes/student.sh.")
-    results = result_files.read_results(work)
-    manifest = manifests.read_manifest(work / DATA) if (work / DATA / manifests.NAME).is_file() else None
-    log = read_training_log(work / LOG) if (work / LOG).is_file() else None
-    mined = next((work / name for name in MINED if (work / name).is_file()), None)
-    if results is None and manifest is None and log is None and mined is None:
-        raise DataError(
-            f"{work} holds nothing to report: neither {result_files.NAME}, {DATA / manifests.NAME}, {LOG} "
-            f"nor {MINED[0]}. Run recipes/student.sh --work {work} first."
-        )
-    html = _page(work, results or Results(), manifest, log, mined)
-    path = write_page(output if output is not None else work / NAME, html)
+    run = read_run(work_dir)
+    results, log, mined = run.results, run.log, run.mined
+    html = _page(run.work, results, run.manifest, log, mined)
+    path = write_page(output if output is not None else run.work / NAME, html)
     logger.info(
-        f"report | {len(results.xsim) if results else 0} xsim results, "
+        f"report | {len(results.xsim)} xsim results, "
         f"log to update {log.last_update if log else 0:,}, mined pairs {'yes' if mined else 'no'} | "
         f"{path}, {file_size(path.stat().st_size)}"
     )

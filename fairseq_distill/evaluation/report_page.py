@@ -4,7 +4,7 @@ import base64
 import hashlib
 from pathlib import Path
 from string import Template
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from fairseq_distill.evaluation.report_html import data_block, escape, section
 from fairseq_distill.formats.atomic import PathLike, write_text
@@ -18,7 +18,7 @@ def page(
     subtitle: str,
     summary: str,
     sections: "Sequence[Tuple[str, str, str]]",
-    data: Dict[str, Optional[Dict[str, Any]]],
+    data: Mapping[str, Optional[Dict[str, Any]]],
 ) -> str:
     """A whole page.
 
