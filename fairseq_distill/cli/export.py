@@ -7,14 +7,14 @@ from typing import Optional, Sequence
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError
 
-FORMATS = ("laser", "sentence-transformers", "safetensors")
+FORMATS = ("laser", "sentence-transformers", "safetensors", "onnx")
 
 
 def make_export_parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "fairseq-export",
         "Write a student as other tools load it: a LASER3 encoder for laser_encoders and LASER, a sentence-transformers "
-        "folder, or safetensors and JSON without pickle. Each output is a folder with its tokenizer. Runs without fairseq.",
+        "folder, safetensors and JSON without pickle, or ONNX. Each output is a folder with its tokenizer. Runs without fairseq.",
         "fairseq-export --path checkpoints/checkpoint_best.pt --format safetensors --output swa-student",
     )
     parser.add_argument(
@@ -47,6 +47,10 @@ def main(args: argparse.Namespace) -> None:
         from fairseq_distill.export.sentence_transformers import sentence_transformers
 
         names = sentence_transformers(args.path, args.output, args.force, **card)
+    elif args.format == "onnx":
+        from fairseq_distill.export.onnx import onnx
+
+        names = onnx(args.path, args.output, args.force)
     else:
         from fairseq_distill.export.safetensors import safetensors
 

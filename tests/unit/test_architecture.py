@@ -44,6 +44,7 @@ RULES: Dict[str, Tuple[Set[str], Set[str]]] = {
     "evaluation": (FILES | {"mining"}, {"numpy"}),
     "embedding": (MODELS, {"numpy", "torch", "safetensors"}),
     "export": (MODELS | {"embedding"}, {"torch", "safetensors"}),
+    "export/onnx_encode": (set(), {"numpy", "sentencepiece", "onnxruntime"}),  # is copied into each folder, and runs alone
     "data/fairseq_datasets": (FILES | {"data"}, FAIRSEQ),
     "models": (MODELS, FAIRSEQ),
     "criterions": (MODELS, FAIRSEQ),
