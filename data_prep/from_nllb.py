@@ -45,8 +45,9 @@ def text_of(sentences: Sequences, vocabulary: Dictionary) -> List[str]:
     pieces[[vocabulary.index[special] for special in SPECIALS]] = ""
     pieces[[number for number, symbol in enumerate(vocabulary.symbols) if symbol in SPECIALS]] = ""
     spelt = pieces[np.asarray(sentences.tokens, dtype=np.int64)]
-    ends = sentences.starts + sentences.lengths
-    return ["".join(spelt[a:b]).replace(_WORD, " ").strip() for a, b in zip(sentences.starts, ends)]
+    starts = sentences.starts[:]
+    ends = starts + sentences.lengths
+    return ["".join(spelt[a:b]).replace(_WORD, " ").strip() for a, b in zip(starts, ends)]
 
 
 def opened(prefix: Path, vocabulary: Dictionary, name: str) -> Sequences:
@@ -63,7 +64,7 @@ def opened(prefix: Path, vocabulary: Dictionary, name: str) -> Sequences:
         raise DataError(
             f"{prefix} holds the id {highest:,}, but {name} has {len(vocabulary):,} symbols: not of one training."
         )
-    last = np.asarray(sentences.tokens[sentences.starts + sentences.lengths - 1])
+    last = np.asarray(sentences.tokens[sentences.starts[:] + sentences.lengths - 1])
     if (last != EOS).any():
         raise DataError(
             f"{prefix}: {int((last != EOS).sum()):,} of {len(last):,} sentences do not end with </s>; binarise again."

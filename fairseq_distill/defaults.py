@@ -7,6 +7,7 @@ SPM_SIZE = 8000  # the dedicated Ge'ez-script vocabulary of the NLLB paper (8k);
 SPM_CHARACTER_COVERAGE = 0.9999  # rare letters of a low-resource script are worth a piece
 SPM_TEMPERATURE = 2.0  # of the languages' shares in a joint vocabulary's training text; as SAMPLING_TEMPERATURE
 SPM_IDS = "spm+1"  # fairseq's own way; spm+4 is LASER2's, with three dead rows
+EPOCH_SENTENCES = 1 << 22  # drawn in an epoch at the most: planning one takes 45 bytes a sentence
 SAMPLING_TEMPERATURE = (
     2.0  # p^(1/T) over corpus sizes, T > 1 lifts the small ones; Arivazhagan et al. (2019) use up to 5
 )

@@ -16,6 +16,8 @@ from fairseq_distill.formats.lines import MappedLines
 from fairseq_distill.formats.manifest import Corpus
 from fairseq_distill.languages import parse_language
 
+_PORTION = 1 << 16  # sentences whose pieces are looked at together
+
 
 @dataclass
 class Part:
@@ -88,49 +90,62 @@ class Collection:
         self.sizes = [len(part.sequences) for part in parts]
         self.firsts = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
         self.online: Optional[OnlineTeacher] = None
-        self._lengths: Dict[Tuple[int, int], np.ndarray] = {}
         self._least: Dict[Tuple[int, int], np.ndarray] = {}
 
     def lengths(self, part: int = 1, parts: int = 1) -> np.ndarray:
-        """int32 [all sentences], pieces with EOS of the first part / parts of the words, cut at the longest allowed."""
-        key = (1, 1) if part == parts else (part, parts)
-        if key not in self._lengths:
-            found = np.empty(int(self.firsts[-1]), dtype=np.int32)
-            for opened, first, last in zip(self.parts, self.firsts, self.firsts[1:]):
-                self._measure(opened, *key, found[first:last])
-            self._lengths[key] = found
-        return self._lengths[key]
+        """int64 [all sentences], pieces with EOS of the first part / parts of the words, cut at the longest allowed."""
+        every = np.arange(int(self.firsts[-1]))
+        return self.shown_lengths(every, np.full(len(every), part, dtype=np.int16), parts)
 
-    def _measure(self, opened: Part, part: int, parts: int, found: np.ndarray) -> None:
-        if part == parts:
-            np.minimum(opened.sequences.lengths, self.limit, out=found, casting="same_kind")
-        else:
-            body = partial_lengths(*self._words(opened), part, parts, self._cut_by_pieces(opened))
-            found[:] = np.minimum(body, self.limit - 1) + 1
+    def least_parts(self, parts: int, min_units: int, indices: Optional[np.ndarray] = None) -> np.ndarray:
+        """int16 [B], the smallest part that may be shown of some sentences; see :func:`~.parts.least_parts`.
 
-    def _cut_by_pieces(self, opened: Part) -> bool:
-        return self.by_pieces or parse_language(opened.corpus.lang).unspaced
-
-    def _words(self, opened: Part) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-        sequences = opened.sequences
-        return self.word_start[np.asarray(sequences.tokens)], sequences.starts, sequences.lengths
-
-    def least_parts(self, parts: int, min_units: int) -> np.ndarray:
-        """int16 [all sentences], the smallest part that may be shown; see :func:`~.parts.least_parts`."""
-        key = (parts, min_units)
-        if key not in self._least:
-            units = [unit_counts(*self._words(opened), self._cut_by_pieces(opened)) for opened in self.parts]
-            least = [least_parts(counts, parts, min_units).astype(np.int16) for counts in units]
-            self._least[key] = np.concatenate([np.empty(0, np.int16), *least])
-        return self._least[key]
+        Args:
+            indices: int64 [B]; all sentences if not given, whose parts are then kept.
+        """
+        if indices is None:
+            if (parts, min_units) not in self._least:
+                self._least[parts, min_units] = self.least_parts(parts, min_units, np.arange(int(self.firsts[-1])))
+            return self._least[parts, min_units]
+        found = np.empty(len(indices), dtype=np.int16)
+        for opened, at, rows in self._by_corpus(indices):
+            units = unit_counts(*self._words(opened, rows), self._cut_by_pieces(opened))
+            found[at] = least_parts(units, parts, min_units)
+        return found
 
     def shown_lengths(self, indices: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
         """int64 [B], pieces with EOS of the ``part[b]``-th part of sentence ``indices[b]``."""
         found = np.empty(len(indices), dtype=np.int64)
-        for number in np.unique(part):
-            chosen = part == number
-            found[chosen] = self.lengths(int(number), parts)[indices[chosen]]
+        for opened, at, rows in self._by_corpus(indices):
+            shown = np.minimum(opened.sequences.lengths[rows], self.limit).astype(np.int64)
+            wanted = part[at]
+            for number in np.unique(wanted[wanted < parts]):
+                cut = np.flatnonzero(wanted == number)
+                words, by_pieces = self._words(opened, rows[cut]), self._cut_by_pieces(opened)
+                body = partial_lengths(*words, int(number), parts, by_pieces)
+                shown[cut] = np.minimum(body, self.limit - 1) + 1
+            found[at] = shown
         return found
+
+    def _by_corpus(self, indices: np.ndarray) -> Iterator[Tuple[Part, np.ndarray, np.ndarray]]:
+        """The corpora of some indices in bounded portions: a corpus, which of ``indices`` are of it, and its rows."""
+        corpora = self.corpus_of(indices)
+        for number in np.unique(corpora):
+            chosen = np.flatnonzero(corpora == number)
+            for first in range(0, len(chosen), _PORTION):
+                at = chosen[first : first + _PORTION]
+                yield self.parts[number], at, indices[at] - self.firsts[number]
+
+    def _cut_by_pieces(self, opened: Part) -> bool:
+        return self.by_pieces or parse_language(opened.corpus.lang).unspaced
+
+    def _words(self, opened: Part, rows: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which pieces of some sentences begin a word, one sentence after the other; where each begins; its length."""
+        sequences = opened.sequences
+        lengths = sequences.lengths[rows].astype(np.int64)
+        starts = np.cumsum(lengths) - lengths
+        tokens = sequences.tokens[np.repeat(sequences.starts[rows] - starts, lengths) + np.arange(int(lengths.sum()))]
+        return self.word_start[tokens], starts, lengths
 
     def languages(self) -> List[str]:
         """The language of each corpus."""
@@ -157,7 +172,7 @@ class Collection:
 
     def flat(self, indices: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """int64 pieces of the sentences one after the other, EOS included, and int64 [B] their lengths."""
-        lengths = self.lengths()[indices].astype(np.int64)
+        lengths = self.shown_lengths(indices, np.ones(len(indices), dtype=np.int16), 1)
         pieces = [np.empty(0, np.int64)]
         for first in range(0, len(indices), 1 << 14):
             span = slice(first, first + (1 << 14))

@@ -13,6 +13,7 @@ from fairseq_distill.data.corpora import Collection, Part
 from fairseq_distill.formats.binarised import Sequences
 from fairseq_distill.languages import parse_language
 
+_PORTION = 1 << 20  # units whose lengths are summed at a time
 MASK_UNITS = ("sentences", "blocks")
 
 
@@ -69,7 +70,7 @@ class MonolingualText:
             joined = [joined_in_blocks(part, block_pieces) for part in parts]
             parts, ends = [part for part, _ in joined], [sentences for _, sentences in joined]
         self.text = Collection(parts, max_length_pieces, word_start, by_pieces)
-        self.ends = np.concatenate([np.empty(0, np.int64), *ends]) if block_pieces is not None else np.int64(1)
+        self.ends = np.concatenate([np.empty(0, np.int64), *ends]) if block_pieces is not None else None
         self.by_piece = np.array([parse_language(lang).unspaced for lang in self.text.languages()], dtype=bool)
 
     @property
@@ -81,24 +82,32 @@ class MonolingualText:
         """The language of each corpus."""
         return self.text.languages()
 
-    def mean_lengths(self, part: np.ndarray, parts: int) -> List[float]:
-        """Pieces of a unit of each corpus, on average, of the ``part[u]``-th of ``parts`` parts of unit u."""
-        if (part == parts).all():
+    def mean_lengths(self, part: Optional[np.ndarray] = None, parts: int = 1) -> List[float]:
+        """Pieces of a unit of each corpus, on average; of the ``part[u]``-th of ``parts`` parts of unit u where they are given."""
+        if part is None or (part == parts).all():
             return [float(part.sequences.lengths.mean()) for part in self.text.parts]
         shown = self.text.shown_lengths(np.arange(len(part)), part, parts)
         return [float(shown[first:last].mean()) for first, last in zip(self.text.firsts, self.text.firsts[1:])]
 
-    def lengths(self) -> np.ndarray:
-        """int64 [units], pieces with every EOS."""
-        return self.text.lengths()
+    def lengths(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [B], pieces with every EOS."""
+        return self.text.shown_lengths(indices, np.ones(len(indices), dtype=np.int16), 1)
 
-    def maskable(self) -> np.ndarray:
-        """int64 [units], pieces without EOS."""
-        return self.lengths() - self.ends
+    def maskable(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [B], pieces without EOS."""
+        return self.lengths(indices) - (1 if self.ends is None else self.ends[indices])
+
+    def pieces(self) -> int:
+        """Pieces with EOS of all units."""
+        return sum(
+            int(np.minimum(part.sequences.lengths[first : first + _PORTION], self.text.limit).sum())
+            for part in self.text.parts
+            for first in range(0, len(part.sequences), _PORTION)
+        )
 
     def tokens(self, indices: np.ndarray, width: int, lengths: Optional[np.ndarray] = None) -> np.ndarray:
         """int64 [B, width], right-padded; a sentence of which only ``lengths[b]`` pieces are shown gets EOS at its end."""
-        return self.text.tokens(indices, self.lengths()[indices] if lengths is None else lengths, width)
+        return self.text.tokens(indices, self.lengths(indices) if lengths is None else lengths, width)
 
     def unspaced(self, indices: np.ndarray, width: int) -> np.ndarray:
         """bool [B, width], where each piece counts as a word."""
@@ -119,9 +128,7 @@ class PairedText:
         other = [Part(part.corpus, part.target, []) for part in parts if part.target is not None]
         self.src = Collection(parts, max_length_pieces, word_start)
         self.tgt = Collection(other, max_length_pieces, word_start)
-        src, tgt = self.src.lengths(), self.tgt.lengths()
-        self._src_lengths = np.minimum(src, np.maximum(max_length_pieces - tgt, max_length_pieces // 2))
-        self._tgt_lengths = np.minimum(tgt, max_length_pieces - self._src_lengths)
+        self.limit = max_length_pieces
         codes = [(part.corpus.lang, part.corpus.tgt_lang or "") for part in parts]
         self.by_piece = np.array([[bool(code) and parse_language(code).unspaced for code in pair] for pair in codes])
 
@@ -136,19 +143,31 @@ class PairedText:
 
     def mean_lengths(self) -> List[float]:
         """Pieces of a pair of each corpus, on average."""
-        return [float(pair.mean()) for pair in np.split(self.lengths(), self.src.firsts[1:-1])]
+        means = []
+        for begin, end in zip(self.src.firsts, self.src.firsts[1:]):
+            portions = [np.arange(first, min(first + _PORTION, end)) for first in range(begin, end, _PORTION)]
+            means.append(sum(int(self.lengths(portion).sum()) for portion in portions) / int(end - begin))
+        return means
 
-    def lengths(self) -> np.ndarray:
-        """int64 [pairs], pieces of both sides, each with EOS."""
-        return self._src_lengths + self._tgt_lengths
+    def side_lengths(self, indices: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """int64 [B] twice, pieces of the student's side and of the teacher's, each with EOS."""
+        whole = np.ones(len(indices), dtype=np.int16)
+        src, tgt = self.src.shown_lengths(indices, whole, 1), self.tgt.shown_lengths(indices, whole, 1)
+        src = np.minimum(src, np.maximum(self.limit - tgt, self.limit // 2))
+        return src, np.minimum(tgt, self.limit - src)
 
-    def maskable(self) -> np.ndarray:
-        """int64 [pairs], pieces without EOS."""
-        return self.lengths() - 2
+    def lengths(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [B], pieces of both sides, each with EOS."""
+        src, tgt = self.side_lengths(indices)
+        return src + tgt
+
+    def maskable(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [B], pieces without EOS."""
+        return self.lengths(indices) - 2
 
     def tokens(self, indices: np.ndarray, width: int, lengths: Optional[np.ndarray] = None) -> np.ndarray:
         """int64 [B, width], the student's side, EOS, the teacher's side, EOS, padding."""
-        first, second = self._src_lengths[indices], self._tgt_lengths[indices]
+        first, second = self.side_lengths(indices)
         assert lengths is None or (lengths == first + second).all(), "pairs are shown whole"
         rows = self.src.tokens(indices, first, width)
         behind = self.tgt.tokens(indices, second, width)
@@ -159,7 +178,7 @@ class PairedText:
     def unspaced(self, indices: np.ndarray, width: int) -> np.ndarray:
         """bool [B, width], where each piece counts as a word."""
         flags = self.by_piece[self.src.corpus_of(indices)]  # [B, 2]
-        on_first = np.arange(width)[None, :] < self._src_lengths[indices][:, None]
+        on_first = np.arange(width)[None, :] < self.side_lengths(indices)[0][:, None]
         return np.where(on_first, flags[:, :1], flags[:, 1:])
 
 
@@ -169,47 +188,47 @@ class MaskText:
     def __init__(self, mono: MonolingualText, pairs: Optional[PairedText] = None):
         self.mono, self.pairs = mono, pairs
         self.n_mono = int(sum(mono.sizes))
-        sections = [mono.lengths()] + ([pairs.lengths()] if pairs else [])
-        self._lengths = np.concatenate(sections).astype(np.int64)
-        self._maskable = np.concatenate([mono.maskable()] + ([pairs.maskable()] if pairs else []))
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return self.n_mono + (int(sum(self.pairs.sizes)) if self.pairs else 0)
 
-    def lengths(self) -> np.ndarray:
-        """int64 [units], pieces with every EOS."""
-        return self._lengths
+    def lengths(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [B], pieces with every EOS."""
+        return self._by_section(indices, (), "lengths", np.int64)
 
-    def maskable(self) -> np.ndarray:
-        """int64 [units], pieces that may be chosen."""
-        return self._maskable
+    def maskable(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [B], pieces that may be chosen."""
+        return self._by_section(indices, (), "maskable", np.int64)
 
     def shown_lengths(self, indices: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
         """int64 [B], pieces with every EOS of the ``part[b]``-th of ``parts`` parts; only monolingual sentences have parts."""
-        found, cut = self._lengths[indices], part < parts
+        found, cut = self.lengths(indices), part < parts
         if cut.any():
             found[cut] = self.mono.text.shown_lengths(indices[cut], part[cut], parts)
         return found
 
     def ends(self, indices: np.ndarray) -> np.ndarray:
         """int64 [B], how many EOS each unit holds, of whichever part."""
-        return self._lengths[indices] - self._maskable[indices]
+        return self.lengths(indices) - self.maskable(indices)
 
     def tokens(self, indices: np.ndarray, width: int, lengths: Optional[np.ndarray] = None) -> np.ndarray:
         """int64 [B, width], right-padded; ``lengths`` where not the whole is shown."""
-        shown = self._lengths[indices] if lengths is None else lengths
-        return self._by_section(indices, width, "tokens", np.int64, shown)
+        shown = self.lengths(indices) if lengths is None else lengths
+        return self._by_section(indices, (width,), "tokens", np.int64, shown)
 
     def unspaced(self, indices: np.ndarray, width: int) -> np.ndarray:
         """bool [B, width], where each piece counts as a word."""
-        return self._by_section(indices, width, "unspaced", bool)
+        return self._by_section(indices, (width,), "unspaced", bool)
 
-    def _by_section(self, indices: np.ndarray, width: int, method: str, dtype: type, *by_row: np.ndarray) -> np.ndarray:
-        rows: np.ndarray = np.empty((len(indices), width), dtype=dtype)
+    def _by_section(
+        self, indices: np.ndarray, shape: Tuple[int, ...], method: str, dtype: type, *by_row: np.ndarray
+    ) -> np.ndarray:
+        """What ``method`` of monolingual text and of pairs says of their units, [B, *shape]; it takes the shape after the indices."""
+        rows: np.ndarray = np.empty((len(indices), *shape), dtype=dtype)
         paired = indices >= self.n_mono
         if not paired.all():
-            rows[~paired] = getattr(self.mono, method)(indices[~paired], width, *(each[~paired] for each in by_row))
+            rows[~paired] = getattr(self.mono, method)(indices[~paired], *shape, *(each[~paired] for each in by_row))
         if self.pairs is not None and paired.any():
             at = indices[paired] - self.n_mono
-            rows[paired] = getattr(self.pairs, method)(at, width, *(each[paired] for each in by_row))
+            rows[paired] = getattr(self.pairs, method)(at, *shape, *(each[paired] for each in by_row))
         return rows

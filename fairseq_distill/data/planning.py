@@ -11,8 +11,10 @@ from fairseq_distill.data.corpora import Collection
 from fairseq_distill.data.curriculum import WITHIN_EPOCH, Curriculum, Plateau
 from fairseq_distill.data.mask_units import MaskText
 from fairseq_distill.data.queueing import visits_of
-from fairseq_distill.data.sampling import corpus_weights, draw_epoch
+from fairseq_distill.data.sampling import corpus_weights, draw_epoch, draw_span
 from fairseq_distill.errors import CheckpointError
+
+_PERMUTED = 1 << 24  # sentences of which an order is made at once
 
 
 @dataclass
@@ -34,6 +36,7 @@ class EpochPlanner:
         self_share: wanted share of the sentences to distil that are the teacher's own language, in [0, 1).
         free_updates: the curriculum's last update was not given by the user, so that of a checkpoint stands.
         queue: longest teacher queue of the contrastive loss; 0 for none.
+        epoch_sentences: most sentences drawn to be distilled in an epoch; more take several epochs.
     """
 
     distil: Collection
@@ -50,6 +53,7 @@ class EpochPlanner:
     self_share: float = 0.0
     free_updates: bool = False
     queue: int = 0
+    epoch_sentences: int = defaults.EPOCH_SENTENCES
     plateau: Plateau = field(init=False)
     _first_updates: Dict[int, int] = field(default_factory=lambda: {1: 0})  # of the epochs, as far as known
     _ends: Dict[int, Visits] = field(default_factory=dict)  # the last sentences of the epochs planned so far
@@ -60,7 +64,7 @@ class EpochPlanner:
     def plan(self, epoch: int) -> EpochPlan:
         """The batches of an epoch, counted from 1."""
         rng = np.random.default_rng([self.seed, epoch])
-        draws = self._draw_distilled(rng)
+        draws = self._draw_distilled(epoch, rng)
         first, changes, n = self.first_update(epoch), self.plateau.changes, self.curriculum.increments
         plan = plan_epoch(
             self._visits(draws, self.curriculum.stage(first, changes), rng),
@@ -99,25 +103,27 @@ class EpochPlanner:
                 self.plan(before)
         return self._first_updates[epoch]
 
-    def _draw_distilled(self, rng: np.random.Generator) -> np.ndarray:
-        """One visit of the pairs, languages by temperature; among them, the teacher's own language in its share."""
+    def _draw_distilled(self, epoch: int, rng: np.random.Generator) -> np.ndarray:
+        """One visit of the pairs or a stretch of it, languages by temperature; among them, the teacher's own language in its share."""
         sizes, languages = np.asarray(self.distil.sizes), self.distil.languages()
         own = own_language(self.distil)
-        n_pairs = int(sizes[~own].sum())
+        total = n_pairs = int(sizes[~own].sum())
         weights = corpus_weights(np.where(own, 0, sizes), languages, self.temperature)
         n_own = visits_of_own_language(n_pairs, int(sizes[own].sum()), self.self_share)
-        if not n_own:
-            return draw_epoch(self.distil.sizes, weights, n_pairs, rng)
-        of_own = corpus_weights(np.where(own, sizes, 0), languages, self.temperature)
-        total = n_pairs + n_own
-        return draw_epoch(self.distil.sizes, (weights * n_pairs + of_own * n_own) / total, total, rng)
+        if n_own:
+            of_own = corpus_weights(np.where(own, sizes, 0), languages, self.temperature)
+            total = n_pairs + n_own
+            weights = (weights * n_pairs + of_own * n_own) / total
+        if total > self.epoch_sentences:
+            return draw_span(self.distil.sizes, weights, self.epoch_sentences, self.seed, epoch, rng)
+        return draw_epoch(self.distil.sizes, weights, total, rng)
 
     def _visits(self, draws: np.ndarray, stage: int, rng: np.random.Generator) -> List[Visits]:
         """The draws with the least part that each shows; under ``epoch`` and ``mixed`` one visit a part."""
         policy, n = self.curriculum, self.curriculum.increments
         if stage == n:
             return [Visits(draws, np.full(len(draws), n, dtype=np.int16))]
-        lots = [Visits(draws, self.distil.least_parts(n, policy.min_units)[draws])]
+        lots = [Visits(draws, self.distil.least_parts(n, policy.min_units, draws))]
         if policy.pacing in WITHIN_EPOCH:
             # A pair too short for part j has no j-th visit, else it would come several times as the same part.
             whole = lots[0]
@@ -135,7 +141,7 @@ class EpochPlanner:
 
     def _mono_share(self, distil_pieces: int) -> float:
         """The wanted share, or less where there is so little monolingual text that it would be repeated too often."""
-        available = defaults.MASK_REPEAT * float(self.mask.mono.lengths().sum())
+        available = defaults.MASK_REPEAT * float(self.mask.mono.pieces())
         paired_pieces = distil_pieces * self.tlm_share / (1.0 - self.mask_share - self.tlm_share)
         return min(self.mask_share, available / max(available + distil_pieces + paired_pieces, 1.0))
 
@@ -143,7 +149,8 @@ class EpochPlanner:
         """What is masked beside the sentences to distil; None where there is nothing."""
         if self.mask_share + self.tlm_share <= 0 or not len(self.mask):
             return None
-        mono_share, n = self._mono_share(int(self.distil.lengths()[draws].sum())), self.curriculum.increments
+        n = self.curriculum.increments
+        mono_share = self._mono_share(int(self.distil.shown_lengths(draws, np.full(len(draws), n), n).sum()))
         if mono_share + self.tlm_share <= 0:
             return None
         return MaskedText(
@@ -162,11 +169,11 @@ class EpochPlanner:
         drawn = [Visits(np.empty(0, np.int64), np.empty(0, np.int16))]
         if mono_share > 0:
             mono, wanted = self.mask.mono, pieces * (mono_share / (mono_share + self.tlm_share))
-            part = np.full(sum(mono.sizes), n, dtype=np.int16)
+            part = None
             if stage < n:
                 part = np.maximum(mono.text.least_parts(n, self.curriculum.min_units), stage).astype(np.int16)
             units = self._draw_units(mono.sizes, mono.languages(), mono.mean_lengths(part, n), wanted, rng)
-            drawn.append(Visits(units, part[units]))
+            drawn.append(Visits(units, np.full(len(units), n, dtype=np.int16) if part is None else part[units]))
         if self.tlm_share > 0 and self.mask.pairs is not None:
             pairs, wanted = self.mask.pairs, pieces * (self.tlm_share / (mono_share + self.tlm_share))
             units = self._draw_units(pairs.sizes, pairs.languages(), pairs.mean_lengths(), wanted, rng)
@@ -229,9 +236,23 @@ def visits_of_own_language(n_pairs: int, n_own: int, share: float) -> int:
 
 def sentences_to_fit(distil: Collection, most: int, self_share: float, rng: np.random.Generator) -> np.ndarray:
     """int64, ascending: at most ``most`` sentences for the lexical path, of the teacher's own language no more than its share."""
+    own = own_language(distil)
+    if distil.firsts[-1] > _PERMUTED:  # no array of a huge corpus's length
+        pairs = _chosen(distil, ~own, max(1, round(most * (1.0 - self_share))) if own.any() else most, rng)
+        of_own = _chosen(distil, own, int(len(pairs) * self_share / (1.0 - self_share)), rng)
+        return np.sort(np.concatenate([pairs, of_own]))
     order = rng.permutation(int(distil.firsts[-1]))
-    own = own_language(distil)[distil.corpus_of(order)]
-    if own.any():
-        pairs = order[~own][: max(1, round(most * (1.0 - self_share)))]
-        order = np.concatenate([pairs, order[own][: int(len(pairs) * self_share / (1.0 - self_share))]])
+    is_own = own[distil.corpus_of(order)]
+    if is_own.any():
+        pairs = order[~is_own][: max(1, round(most * (1.0 - self_share)))]
+        order = np.concatenate([pairs, order[is_own][: int(len(pairs) * self_share / (1.0 - self_share))]])
     return np.sort(order[:most])
+
+
+def _chosen(distil: Collection, corpora: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """int64, at most ``most`` different sentences of some corpora (bool [corpora])."""
+    sizes = np.where(corpora, distil.sizes, 0)
+    ends = np.cumsum(sizes)
+    places = rng.choice(int(ends[-1]), min(int(ends[-1]), most), replace=False)
+    corpus = np.searchsorted(ends, places, side="right")
+    return places - (ends - sizes)[corpus] + distil.firsts[corpus]

@@ -6,7 +6,7 @@ The legacy layout (``--dataset-impl cached``) can be read too, to be written aga
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -20,18 +20,34 @@ _CHECKED = 1 << 20  # sentences of an index that are checked at a time
 _TYPES = {1: np.uint8, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64, 8: np.uint16, 9: np.uint32, 10: np.uint64}
 
 
+class ByteStarts:
+    """Where sentences begin, computed on access from the byte positions of an index, which stay on disk."""
+
+    def __init__(self, pointers: np.ndarray, item_bytes: int):
+        self._pointers, self._item_bytes = pointers, item_bytes
+
+    def __len__(self) -> int:
+        return len(self._pointers)
+
+    def __getitem__(self, chosen: Any) -> Any:
+        return np.floor_divide(self._pointers[chosen], self._item_bytes)
+
+    def __array__(self, dtype: Any = None, copy: Optional[bool] = None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+
 @dataclass
 class Sequences:
     """Sentences of ids in one flat array.
 
     Attributes:
         tokens: [T] ids, memory-mapped; each sentence ends with EOS as fairseq-preprocess writes it.
-        starts: int64 [N], where each sentence begins in ``tokens``.
+        starts: int64 [N], where each sentence begins in ``tokens``; an array or :class:`ByteStarts`.
         lengths: int32 [N], pieces with EOS.
     """
 
     tokens: np.ndarray
-    starts: np.ndarray
+    starts: Union[np.ndarray, ByteStarts]
     lengths: np.ndarray
 
     def __len__(self) -> int:
@@ -92,7 +108,7 @@ def open_binarised(prefix: PathLike) -> Sequences:
         return Sequences(np.empty(0, item), np.empty(0, np.int64), np.empty(0, np.int32))
     lengths = np.memmap(index_path, np.int32, "r", _HEADER_BYTES, shape=(n,))
     pointers = np.memmap(index_path, np.int64, "r", _HEADER_BYTES + 4 * n, shape=(n,))
-    starts = np.floor_divide(pointers, item.itemsize)
+    starts = ByteStarts(pointers, item.itemsize)
     if not _follow_one_another(pointers, lengths, item.itemsize):
         raise DataError(f"{index_path} is damaged: its sentences do not follow one another; binarise again.")
     needed, size = (int(starts[-1]) + int(lengths[-1])) * item.itemsize, bin_path.stat().st_size

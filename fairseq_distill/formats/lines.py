@@ -15,6 +15,8 @@ from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, atomic_path
 
 _BOM = b"\xef\xbb\xbf"
+_SCANNED = 1 << 24  # bytes in which line ends are looked for at a time
+_ANCHORED = 32  # lines between those whose place is kept
 
 
 def open_bytes(path: PathLike) -> BinaryIO:
@@ -131,18 +133,30 @@ def require_file(path: PathLike) -> Path:
 
 
 class MappedLines:
-    """Random access to the lines of a text file: a memory map and where each line begins.
+    """Random access to the lines of a text file of ours: a memory map, and where every so-manieth line begins.
 
     Raises:
         DataError: there is no such file, or it is empty.
+        IndexError: on access, there is no such line.
     """
 
     def __init__(self, path: PathLike):
         if not os.path.isfile(path) or not os.path.getsize(path):
             raise DataError(f"{path} does not exist or is empty; prepare the data again.")
-        self.bytes = np.memmap(path, np.uint8, "r")
-        ends = np.flatnonzero(self.bytes == ord("\n"))
-        self.starts = np.concatenate([[0], ends + 1])
+        self._bytes = np.memmap(path, np.uint8, "r")
+        anchors, before = [np.zeros(1, np.int64)], 0
+        for first in range(0, len(self._bytes), _SCANNED):
+            ends = np.flatnonzero(self._bytes[first : first + _SCANNED] == ord("\n"))
+            anchors.append(ends[(-before - 1) % _ANCHORED :: _ANCHORED] + first + 1)
+            before += len(ends)
+        self._n = before
+        self._anchors = np.concatenate(
+            [*anchors, [len(self._bytes)]]
+        )  # where lines 0, _ANCHORED, 2 * _ANCHORED … begin
 
     def __getitem__(self, row: int) -> str:
-        return self.bytes[self.starts[row] : self.starts[row + 1] - 1].tobytes().decode("utf-8")
+        if not 0 <= row < self._n:
+            raise IndexError(f"line {row + 1:,} of {self._n:,}")
+        number, inside = divmod(int(row), _ANCHORED)
+        some = self._bytes[self._anchors[number] : self._anchors[number + 1]].tobytes()
+        return some.split(b"\n", inside + 1)[inside].decode("utf-8")

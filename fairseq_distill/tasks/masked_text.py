@@ -34,6 +34,8 @@ def check_shares(cfg: SentenceDistillationConfig) -> None:
             f"--mask-share {cfg.mask_share} and --tlm-share {cfg.tlm_share} must be 0 or more, and below 1 together: the rest "
             "of an update is distilled."
         )
+    if cfg.epoch_sentences < 1:
+        raise ConfigError(f"--epoch-sentences {cfg.epoch_sentences} must be 1 or more.")
     if not 0 <= cfg.self_share < 1:
         raise ConfigError(f"--self-share {cfg.self_share} must lie in [0, 1): the rest is sentence pairs.")
 

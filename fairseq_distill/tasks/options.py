@@ -30,6 +30,12 @@ class SentenceDistillationConfig(FairseqDataclass):
             "help": "languages are drawn in proportion to size^(1/T); 1 keeps their sizes, large T makes them equal"
         },
     )
+    epoch_sentences: int = field(
+        default=defaults.EPOCH_SENTENCES,
+        metadata={
+            "help": "sentences distilled in an epoch at the most; a larger corpus is gone through in several, so that memory does not grow with it"
+        },
+    )
     mask_share: float = field(
         default=defaults.MASK_SHARE,
         metadata={

@@ -186,6 +186,7 @@ class SentenceDistillationTask(FairseqTask):
             self.cfg.self_share,
             free_updates=not self.cfg.curriculum_updates,
             queue=self.cfg.contrastive_queue,
+            epoch_sentences=self.cfg.epoch_sentences,
         )
 
     # --- training and validation

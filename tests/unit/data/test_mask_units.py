@@ -48,7 +48,8 @@ def test_blocks_hold_every_piece_once_and_stay_within_one_corpus(first, second, 
     parts = [part(first, 1), part(second, 2)]
     text = MonolingualText(parts, 30, STARTS, longest)
     n = int(sum(text.sizes))
-    lengths = text.lengths()
+    lengths = text.lengths(np.arange(n))
+    assert text.pieces() == lengths.sum()
     assert (lengths <= 30).all()
     rows = text.tokens(np.arange(n), int(lengths.max()))
     unit = 0
@@ -57,7 +58,7 @@ def test_blocks_hold_every_piece_once_and_stay_within_one_corpus(first, second, 
             joined = np.concatenate([whole.sequences[begin + k] for k in range(count)]).tolist()
             expected = joined if len(joined) <= 30 else [*joined[:29], EOS]
             assert rows[unit].tolist() == expected + [PAD] * (rows.shape[1] - len(expected))
-            assert text.maskable()[unit] == sum(token > EOS for token in expected)
+            assert text.maskable(np.array([unit]))[0] == sum(token > EOS for token in expected)
             unit += 1
     assert unit == n
 
@@ -68,13 +69,13 @@ def test_pairs_equal_a_loop(lengths, longest):
     one = part(src, tgt=tgt)
     pairs = PairedText([one], longest, STARTS)
     order = np.random.default_rng(0).permutation(len(src))
-    width = int(pairs.lengths().max()) + 1
+    width = int(pairs.lengths(order).max()) + 1
     rows = pairs.tokens(order, width)
     for row, index in zip(rows, order):
         expected = reference.pair(one.sequences[index], one.target[index], longest)
         assert row.tolist() == expected + [PAD] * (width - len(expected))
-        assert pairs.lengths()[index] == len(expected) <= longest
-        assert pairs.maskable()[index] == sum(token > EOS for token in expected)
+        assert pairs.lengths(np.array([index]))[0] == len(expected) <= longest
+        assert pairs.maskable(np.array([index]))[0] == sum(token > EOS for token in expected)
 
 
 def test_one_numbering_over_monolingual_text_and_pairs():
@@ -82,8 +83,8 @@ def test_one_numbering_over_monolingual_text_and_pairs():
     pairs = PairedText([part([4, 6], 3, tgt=[3, 9]), part([2], 4, tgt=[2], lang="tha")], 20, STARTS)
     text = MaskText(mono, pairs)
     assert len(text) == 6 and text.n_mono == 3
-    assert text.lengths().tolist() == [5, 3, 4, 7, 15, 4]
-    assert text.maskable().tolist() == [4, 2, 3, 5, 13, 2]
+    assert text.lengths(np.arange(6)).tolist() == [5, 3, 4, 7, 15, 4]
+    assert text.maskable(np.arange(6)).tolist() == [4, 2, 3, 5, 13, 2]
     order = np.array([4, 0, 5, 2])
     rows = text.tokens(order, 15)
     assert_array_equal(rows[1:2], mono.tokens(np.array([0]), 15))
@@ -102,4 +103,4 @@ def test_pieces_are_words_in_languages_without_spaces_only():
 @pytest.mark.parametrize("block", [None, 10])
 def test_no_monolingual_text_at_all(block):
     text = MaskText(MonolingualText([], 20, STARTS, block))
-    assert len(text) == 0 and text.maskable().tolist() == []
+    assert len(text) == 0 and text.maskable(np.empty(0, np.int64)).tolist() == []

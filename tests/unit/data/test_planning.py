@@ -10,7 +10,7 @@ from fairseq_distill.data.corpora import Collection, Part
 from fairseq_distill.data.curriculum import Curriculum
 from fairseq_distill.data.mask_units import MaskText, MonolingualText, PairedText
 from fairseq_distill.data.planning import EpochPlanner, sentences_to_fit
-from fairseq_distill.data.sampling import draw_epoch
+from fairseq_distill.data.sampling import draw_epoch, draw_span, scattered
 from fairseq_distill.formats.binarised import Sequences
 from fairseq_distill.formats.manifest import Corpus
 
@@ -78,7 +78,7 @@ def test_shares_of_pieces_are_kept(mono, tlm, block):
     made = planner(PAIRS, MONO, PAIRS if tlm else (), block, mask_share=mono, tlm_share=tlm)
     plan = made.plan(1)
     distilled = made.distil.lengths()[plan.distil.indices].sum()
-    lengths, paired = made.mask.lengths()[plan.mask.indices], plan.mask.indices >= made.mask.n_mono
+    lengths, paired = made.mask.lengths(plan.mask.indices), plan.mask.indices >= made.mask.n_mono
     total = distilled + lengths.sum()
     assert lengths[~paired].sum() / total == pytest.approx(mono, abs=0.005)
     assert lengths[paired].sum() / total == pytest.approx(tlm, abs=0.005)
@@ -87,7 +87,7 @@ def test_shares_of_pieces_are_kept(mono, tlm, block):
 def test_scarce_monolingual_text_leaves_pairs_their_share():
     made = planner(PAIRS, [part("mask", "aaa", 20, 8)], PAIRS, mask_share=0.25, tlm_share=0.15)
     plan = made.plan(1)
-    lengths, paired = made.mask.lengths()[plan.mask.indices], plan.mask.indices >= made.mask.n_mono
+    lengths, paired = made.mask.lengths(plan.mask.indices), plan.mask.indices >= made.mask.n_mono
     distilled = made.distil.lengths()[plan.distil.indices].sum()
     assert 60 <= (~paired).sum() <= 100, "each at most four times"
     assert lengths[paired].sum() / (distilled + lengths.sum()) == pytest.approx(0.15, abs=0.005)
@@ -133,6 +133,79 @@ def test_an_epoch_is_planned_within_a_few_bytes_a_sentence(monkeypatch):
     assert len(plan.distil.indices) == N
     assert now / N < 16  # with the lengths, 4
     assert peak / N < 44
+
+
+def test_an_epoch_of_a_larger_corpus_takes_no_more_memory(monkeypatch):
+    """The whole of planning: what grows is nothing."""
+    monkeypatch.setattr("fairseq_distill.data.batching.WINDOW", 1000)
+    peaks = []
+    for n in (N, 8 * N):
+        made = planner([part("distil", "aaa", n, 1)], mask_share=0.0, epoch_sentences=5000)
+        tracemalloc.start()
+        assert len(made.plan(3).distil.indices) == 5000
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.05 * peaks[0] and peaks[1] < 2**20
+
+
+def test_a_large_corpus_is_gone_through_once_before_any_sentence_comes_again():
+    made = planner(PAIRS, epoch_sentences=900, mask_share=0.0)
+    seen = np.zeros(4000, dtype=np.int64)
+    for epoch in range(1, 11):
+        plan = made.plan(epoch)
+        assert len(plan.distil.indices) == 900
+        seen += np.bincount(plan.distil.indices, minlength=4000)
+        for part_seen in (seen[:3000], seen[3000:]):
+            assert part_seen.max() - part_seen.min() <= 1
+    assert seen.sum() == 9000
+    again = planner(PAIRS, epoch_sentences=900, mask_share=0.0).plan(10)  # as a resumed run plans it
+    assert_array_equal(again.distil.indices, plan.distil.indices)
+
+
+@pytest.mark.parametrize("total", [1, 999, 1000, 1001, 2500])
+def test_spans_follow_one_another_whatever_their_length(total):
+    """Against the whole order of each round through the corpus, written one after the other."""
+    sizes, weights, epochs = [1000, 0, 37], np.array([0.8, 0.0, 0.2]), 5
+    for corpus, first, size, weight in ((0, 0, 1000, 0.8), (2, 1000, 37, 0.2)):
+        count = round(total * weight)
+        rounds = [scattered(np.arange(size), size, (7, corpus, r)) for r in range(epochs * count // size + 1)]
+        order = np.concatenate(rounds)
+        for epoch in range(1, epochs + 1):
+            drawn = draw_span(sizes, weights, total, 7, epoch, np.random.default_rng(epoch))
+            of_corpus = drawn[(drawn >= first) & (drawn < first + size)] - first
+            assert sorted(of_corpus) == sorted(order[(epoch - 1) * count : epoch * count])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 63, 64, 65, 1000, 4097])
+def test_a_scattered_order_holds_every_number_once(size):
+    orders = [scattered(np.arange(size), size, (1, key)) for key in range(3)]
+    for order in orders:
+        assert sorted(order.tolist()) == list(range(size))
+    if size > 60:
+        assert not np.array_equal(orders[0], orders[1])
+        some = np.random.default_rng(0).integers(0, size, 50)
+        assert_array_equal(scattered(some, size, (1, 2)), orders[2][some])  # looked up place by place
+
+
+def test_a_scattered_order_looks_random():
+    n = 40_000
+    order = scattered(np.arange(n), n, (3, 0, 0))
+    uniform = (np.arange(n) + 0.5) / n
+    assert abs(np.corrcoef(uniform, order)[0, 1]) < 0.02
+    assert abs(np.corrcoef(order[:-1], order[1:])[0, 1]) < 0.02
+    counts = np.histogram2d(np.arange(n), order, bins=20)[0]  # 100 expected in each
+    assert 300 < ((counts - 100) ** 2 / 100).sum() < 500
+    assert 0.9 < np.mean(np.abs(np.diff(order)) / (n / 3)) < 1.1  # two numbers drawn at random lie n / 3 apart
+
+
+@pytest.mark.parametrize("most, share, pairs, own", [(500, 0.2, 400, 100), (500, 0.0, 500, 0), (10**6, 0.5, 4000, 4000)])
+def test_the_fit_to_a_huge_corpus_draws_without_an_array_of_its_length(monkeypatch, most, share, pairs, own):
+    monkeypatch.setattr("fairseq_distill.data.planning._PERMUTED", 1000)
+    collection = Collection([PAIRS[0], OWN[0], PAIRS[1], OWN[1]], 60, STARTS)
+    chosen = sentences_to_fit(collection, most, share, np.random.default_rng(1))
+    assert (np.diff(chosen) > 0).all()
+    assert np.isin(collection.corpus_of(chosen), [1, 3]).sum() == own and len(chosen) == pairs + own
+    assert len(set(collection.corpus_of(chosen).tolist())) == (4 if own else 2)
 
 
 def test_draws_of_an_epoch_equal_those_made_with_an_array_for_each_step():

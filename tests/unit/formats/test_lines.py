@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairseq_distill.errors import DataError
+from fairseq_distill.formats import lines as module
 from fairseq_distill.formats.lines import (
+    MappedLines,
     count_lines,
     iter_lines,
     read_lines,
@@ -173,3 +175,16 @@ def test_require_file(tmp_path):
     assert require_file(str(path)) == path
     with pytest.raises(DataError, match="does not exist"):
         require_file(tmp_path)
+
+
+@pytest.mark.parametrize("scanned", [1, 7, 64, 1 << 24])
+def test_mapped_lines_are_the_lines_wherever_a_scan_ends(tmp_path, monkeypatch, scanned):
+    monkeypatch.setattr(module, "_SCANNED", scanned)
+    monkeypatch.setattr(module, "_ANCHORED", 4)
+    lines = [f"line {number} \u2028 ሰ\x85"[: number % 9] for number in range(23)]
+    write_lines(tmp_path / "text", lines)
+    mapped = MappedLines(tmp_path / "text")
+    assert [mapped[row] for row in range(23)] == lines
+    for row in (23, 24, 1000, -1):
+        with pytest.raises(IndexError, match="of 23"):
+            mapped[row]
