@@ -1,0 +1,99 @@
+"""The documentation holds: links lead somewhere, and every command in it has only options that exist."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[2]
+FOLDERS = ("docs", "recipes", "data_prep")
+PAGES = sorted([REPO / "README.md", REPO / "CONTRIBUTING.md", *(page for name in FOLDERS for page in (REPO / name).glob("*.md"))])
+PARSERS = {
+    "fairseq-embed": ("embed", "make_embed_parser"), "fairseq-teach": ("teach", "make_teach_parser"),
+    "fairseq-export": ("export", "make_export_parser"), "fairseq-doctor": ("doctor", "make_doctor_parser"),
+    "fairseq-mine": ("mine", "_parser"), "fairseq-report": ("report", "_parser"), "fairseq-xsim": ("xsim", "_parser"),
+}  # fmt: skip
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)
+
+
+def slug(heading):
+    """The anchor that GitHub gives a heading."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading.strip())
+    return re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
+
+
+def anchors(path):
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    return {slug(line.lstrip("#")) for line in text.split("\n") if line.startswith("#")}
+
+
+def commands(path):
+    """The commands in the fenced blocks of a page that has no language named, line ends with a backslash joined."""
+    for language, block in FENCE.findall(path.read_text(encoding="utf-8")):
+        if language in ("", "bash", "sh"):
+            yield from block.replace("\\\n", " ").split("\n")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPO).as_posix())
+def test_every_link_leads_somewhere(page):
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        path = (page.parent / file).resolve() if file else page
+        if not path.exists() or (anchor and path.suffix == ".md" and anchor not in anchors(path)):
+            broken.append(target)
+    assert broken == []
+
+
+def options_of(words):
+    """The options of a command line, as far as they are its own: not those after a lone ``--``."""
+    words = words[: words.index("--")] if "--" in words else words
+    return [word.partition("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word) and not re.match(r"-\d", word)]
+
+
+def known_options(program):
+    if program in PARSERS:
+        module, name = PARSERS[program]
+        parser = getattr(importlib.import_module(f"fairseq_distill.cli.{module}"), name)()
+        return {option for action in parser._actions for option in action.option_strings}
+    text = (REPO / program).read_text(encoding="utf-8")  # a recipe or a step: every option that stands in it
+    return set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text)) | {"--quiet", "--version", "--help"}
+
+
+def test_every_command_has_only_options_that_exist():
+    seen, wrong = set(), []
+    for page in PAGES:
+        for line in commands(page):
+            line = re.split(r"\s+[|>]\s+|\s+#\s", line.replace("…", "").replace("[", "").replace("]", ""))[0]
+            try:
+                words = shlex.split(line)
+            except ValueError:
+                continue
+            while words and (re.fullmatch(r"[A-Z_]+=.*", words[0]) or words[0] in ("bash", "python")):
+                words = words[1:]
+            if not words or not (words[0] in PARSERS or re.fullmatch(r"(recipes|data_prep)/[\w/]+\.(sh|py)", words[0])):
+                continue
+            if "FAMILY" in words[0] or "/run.sh" in words[0]:
+                continue
+            seen.add(words[0])
+            unknown = [option for option in options_of(words[1:]) if option not in known_options(words[0])]
+            wrong += [f"{page.name}: {words[0]} {option}" for option in unknown]
+    assert wrong == []
+    assert len(seen) > 15 and set(PARSERS) - {"fairseq-xsim"} <= seen, "the commands were found at all"
+
+
+def test_the_figures_are_those_that_the_script_draws():
+    script = (REPO / "docs" / "figures" / "make.py").read_text(encoding="utf-8")
+    drawn = set(re.findall(r'save\(figure, "(\w+)"\)', script))
+    here = {path.stem for path in (REPO / "docs" / "figures").glob("*.svg")}
+    shown = set(re.findall(r"\(figures/(\w+)\.svg\)", (REPO / "docs" / "explained.md").read_text(encoding="utf-8")))
+    assert drawn == here == shown and all((REPO / "docs" / "figures" / f"{name}.svg").stat().st_size < 60_000 for name in here)
+
+
+def test_every_page_is_in_the_table_of_contents():
+    index = (REPO / "docs" / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in (REPO / "docs").glob("*.md") if f"({page.name})" not in index and page.name != "README.md"] == []
