@@ -37,6 +37,18 @@ def choose_arch(minutes: float) -> str:
     return "student_encoder_small" if minutes <= defaults.SMALL_STUDENT_MINUTES else "student_encoder"
 
 
+def contrast(extra: List[str]) -> Dict[str, Any]:
+    """The options of the contrastive loss; without a queue where the user switches that loss off, or stores no embeddings."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--contrastive-weight", type=float, default=defaults.STUDENT_CONTRASTIVE_WEIGHT)
+    weight = parser.parse_known_args(extra)[0].contrastive_weight
+    queued = weight > 0 and "--online-teacher" not in extra
+    return {
+        "contrastive-weight": weight,
+        "contrastive-queue": defaults.STUDENT_CONTRASTIVE_QUEUE if queued else defaults.CONTRASTIVE_QUEUE,
+    }
+
+
 def training_command(work: Path, plan: Dict[str, Any], extra: List[str]) -> List[str]:
     """``fairseq-train`` and its options for a plan; ``extra`` comes last and overrules."""
     options = {
@@ -51,6 +63,7 @@ def training_command(work: Path, plan: Dict[str, Any], extra: List[str]) -> List
         "total-num-update": plan["max_update"],
         "max-update": plan["max_update"],
         "clip-norm": defaults.CLIP_NORM,
+        **contrast(extra),
         "max-tokens": plan["max_tokens"],
         "seed": plan["seed"],
         "num-workers": 0,

@@ -136,6 +136,8 @@ class Workshop:
         options = {
             "max-tokens": str(self.size.max_tokens),
             "save-interval-updates": "0",
+            "contrastive-weight": "0",
+            "contrastive-queue": "0",
             **self.size.options,
             **run.variant.training_options(),
         }
