@@ -16,7 +16,7 @@ from train_spm import DICTIONARY
 
 from fairseq_distill.cli.common import run_command
 from fairseq_distill.errors import DataError
-from fairseq_distill.formats.atomic import disk_error
+from fairseq_distill.formats.atomic import disk_error, make_folder
 from fairseq_distill.formats.binarised import open_binarised
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def adopt(data: Path, folder: Path, names: List[str]) -> None:
     encoded = [stamps.result(steps[name].name.replace("binarise.", "encode.", 1)) for name in names]
     for prefix, name, result in zip(prefixes, names, encoded):
         check(prefix, name, result["lines"], result["pieces"])
-    (data / "bin").mkdir(exist_ok=True)
+    make_folder(data / "bin")
     for prefix, name in zip(prefixes, names):
         stamps.forget(steps[name])
         for output in steps[name].outputs:

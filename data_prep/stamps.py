@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats import manifest
-from fairseq_distill.formats.atomic import PathLike, sha256_file, write_text
+from fairseq_distill.formats.atomic import PathLike, make_folder, sha256_file, write_text
 from fairseq_distill.formats.json_file import from_json, load_json
 
 logger = logging.getLogger(__name__)
@@ -137,13 +137,13 @@ class Stamps:
         outputs = {
             os.path.relpath(path, self.data): [path.stat().st_size, self.checksum(path)] for path in step.outputs
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         stamp = {"key": self._key(step), "outputs": outputs, "result": result}
         write_text(self._stamp_path(step.name), json.dumps(stamp, indent=1) + "\n")
 
     def save(self) -> None:
         """Keep the checksums for the next command."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         write_text(self._cache_path, json.dumps(self._checksums))
 
     def result(self, name: str) -> Any:
@@ -166,7 +166,7 @@ class Stamps:
             return self.result(step.name)
         self.forget(step)
         for path in step.outputs:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         result = action()
         self.record(step, result)
         return result

@@ -71,6 +71,7 @@ class StudentTokenizer:
     Args:
         spm: the serialised SentencePiece model.
         dictionary: fairseq's dictionary; pieces that are not in it become ``<unk>``.
+        source: where the model comes from, for errors.
 
     Attributes:
         missing: pieces of the model that the dictionary lacks; text gets ``<unk>`` for them.
@@ -79,14 +80,14 @@ class StudentTokenizer:
         DataError: the SentencePiece model is not one, or the dictionary lacks more than half of its pieces.
     """
 
-    def __init__(self, spm: bytes, dictionary: Dictionary):
+    def __init__(self, spm: bytes, dictionary: Dictionary, source: object = ""):
         try:
             if not spm:  # sentencepiece takes no bytes for "load it later"
                 raise ValueError("it is empty")
             self.spm = sentencepiece.SentencePieceProcessor(model_proto=spm)
             pieces = [self.spm.id_to_piece(i) for i in range(self.spm.get_piece_size())]  # UTF-8, if nobody broke it
         except (RuntimeError, ValueError) as error:
-            raise DataError(f"The SentencePiece model cannot be read: {error}.") from error
+            raise DataError(f"The SentencePiece model{f' of {source}' if source else ''} cannot be read: {error}.") from error
         self.ids = np.array(
             [UNK if self.spm.is_unknown(i) else dictionary.id(piece) for i, piece in enumerate(pieces)], dtype=np.int64
         )

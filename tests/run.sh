@@ -46,7 +46,7 @@ choose_tests() { # sets CHOSEN: the options and tests of the command line, and a
     export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
     CHOSEN+=(-n "$(env -u OMP_NUM_THREADS nproc)" --dist loadfile)
   fi
-  for folder in unit plugin data_prep end_to_end; do
+  for folder in unit faults plugin data_prep end_to_end; do
     if [[ -n "$(find "tests/$folder" -name 'test_*.py' -print -quit)" ]]; then CHOSEN+=("tests/$folder"); fi
   done
 }

@@ -32,6 +32,16 @@ def make_parser(prog: str, description: str, example: str) -> argparse.ArgumentP
     return parser
 
 
+def _plain(error: Exception) -> str:
+    """One sentence about what the system refused."""
+    if isinstance(error, MemoryError):
+        return "There is not enough memory; give smaller files, or smaller --max-tokens or --max-memory."
+    if isinstance(error, ImportError):
+        return f"A package is missing or broken ({error}); fairseq-doctor names the command that mends it."
+    assert isinstance(error, OSError)
+    return f"{error.filename or 'The output'} cannot be read or written: {error.strerror or error}."
+
+
 def run_command(
     parser: argparse.ArgumentParser,
     main: Callable[[argparse.Namespace], None],
@@ -47,12 +57,18 @@ def run_command(
     )
     words = shlex.join(list(argv) if argv is not None else sys.argv[1:])
     logger.info(f"{parser.prog} {words} | version {__version__} | python {platform.python_version()}")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may hold bytes that are not UTF-8
     try:
         main(args)
+        sys.stdout.flush()  # a full disk behind it shows here
     except DistillError as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
+        return 1
+    except (ImportError, MemoryError, OSError) as error:  # not of our making, but a user can mend these too
+        print(f"{parser.prog}: error: {_plain(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)

@@ -11,7 +11,7 @@ import numpy as np
 from fairseq_distill import defaults
 from fairseq_distill.encoder import SentenceEncoder
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.formats.atomic import PathLike, sha256_file
+from fairseq_distill.formats.atomic import PathLike, make_folder, sha256_file
 from fairseq_distill.formats.embeddings import (
     EmbeddingInfo,
     EmbeddingWriter,
@@ -83,7 +83,7 @@ def embed(
     if n is not None and is_current(file, info, n, encoder.dim, dtype, raw):
         logger.info(f"embed | {file} is up to date")
         return file
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     # Standard input cannot be gone on with, so its key fits no earlier run.
     identity = time.time_ns() if stream else [digest, n, extra]
     key = {**settings_of(encoder), "unit_length": unit_length, "chunk": chunk, "text": identity}

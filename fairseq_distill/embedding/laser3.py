@@ -114,7 +114,7 @@ def laser3_of(
     if teacher.space == name:
         logger.info(f"{path} says nothing of its teacher's space: put laser2.pt beside it, or name it with ?space=NAME")
     place = choose_device(device)
-    student = Student(model, state, name, place, "float32" if precision == "auto" else precision, max_tokens)
+    student = Student(model, state, name, place, "float32" if precision == "auto" else precision, max_tokens, spm_file)
     logger.info(f"{name} | {shape.layers} layers x {shape.dim} | pooling {shape.pooling} | space {teacher.space}")
     return student
 

@@ -32,6 +32,7 @@ class Student:
         device: where it runs.
         precision: ``auto``, ``float32`` or ``bfloat16``.
         max_tokens: bound on the padded pieces of a batch.
+        source: where its SentencePiece model comes from, for errors.
     """
 
     def __init__(
@@ -42,11 +43,12 @@ class Student:
         device: torch.device,
         precision: str,
         max_tokens: int,
+        source: object = "",
     ):
         self.model, self.state, self.name = model.to(device).eval(), state, name
         self.space, self.dim = state.teacher.space, model.shape.output_dim
         self.pooling, self.normaliser = model.shape.pooling, state.normaliser
-        self.tokenizer = StudentTokenizer(state.spm, state.dictionary)
+        self.tokenizer = StudentTokenizer(state.spm, state.dictionary, source)
         self.device, self.max_tokens = device, max_tokens
         self.precision = "bfloat16" if may_use_bfloat16(device, precision) else "float32"
 
@@ -136,7 +138,7 @@ def _student_of(
         raise CheckpointError(
             f"{path}: weights and configuration do not fit ({' '.join(str(error).split())[:300]})."
         ) from error
-    return Student(model, state, fingerprint("student", weights, state), choose_device(device), precision, max_tokens)
+    return Student(model, state, fingerprint("student", weights, state), choose_device(device), precision, max_tokens, path)
 
 
 def _shape(cfg: Dict[str, Any], weights: Dict[str, Tensor], state: StudentState, path: PathLike) -> EncoderShape:
@@ -145,7 +147,7 @@ def _shape(cfg: Dict[str, Any], weights: Dict[str, Tensor], state: StudentState,
         raise CheckpointError(
             f"{path} has {rows:,} rows of embeddings but a dictionary of {len(state.dictionary):,} symbols."
         )
-    try:
+    with understood(path):
         return EncoderShape(
             vocabulary=rows,
             dim=cfg["encoder_embed_dim"],
@@ -161,8 +163,6 @@ def _shape(cfg: Dict[str, Any], weights: Dict[str, Tensor], state: StudentState,
             lexical="lexical.table.weight" in weights,
             final_norm="layer_norm.weight" in weights,
         )
-    except (KeyError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} describes no student ({error}).") from error
 
 
 def require_fitting(shape: EncoderShape, weights: Dict[str, Tensor], path: PathLike) -> None:

@@ -57,4 +57,4 @@ def open_student_folder(
         )
     if name.startswith("laser3") and precision == "auto":
         precision = "float32"  # LASER's own, as for its files
-    return Student(model, state, name, choose_device(device), precision, max_tokens)
+    return Student(model, state, name, choose_device(device), precision, max_tokens, folder)

@@ -1,26 +1,36 @@
-"""Files appear under their final name whole or not at all."""
+"""Files appear under their final name whole or not at all, and one process at a time writes them."""
 
 import contextlib
 import errno
+import fcntl
 import hashlib
+import logging
 import os
+import time
 from pathlib import Path
 from typing import Iterator, Union
 
 from fairseq_distill.errors import DataError
 
+logger = logging.getLogger(__name__)
+
 PathLike = Union[str, "os.PathLike[str]"]
+
+_PATIENCE_S = 1.0  # the workers of a run that was killed hold its locks until they notice
 
 
 @contextlib.contextmanager
 def atomic_path(path: PathLike) -> Iterator[Path]:
     """Yield ``path`` + ``.tmp`` to write to; rename it to ``path`` when the block ends well, remove it otherwise.
 
+    What a killed run has left under the temporary name is overwritten.
+
     Raises:
-        DataError: the disk is full, the folder is missing or may not be written to.
+        DataError: the disk is full, the folder is missing or may not be written to, or another process is writing it.
     """
     final = Path(path)
     temporary = final.with_name(final.name + ".tmp")
+    claimed = _claim(temporary, final)
     try:
         yield temporary
         with open(temporary, "rb") as written:
@@ -32,6 +42,67 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        with contextlib.suppress(OSError):  # said aloud: workers that were forked meanwhile have a copy
+            fcntl.flock(claimed, fcntl.LOCK_UN)
+        os.close(claimed)
+
+
+def _claim(temporary: Path, final: Path) -> int:
+    """An open and locked descriptor of the temporary file, which is made where it is not there.
+
+    Two runs of one command would otherwise write into one file, and the first to end would give it the final name while
+    the other still writes.
+    """
+    while True:
+        try:
+            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise disk_error(error, final) from error
+        try:
+            require_alone(descriptor, final)
+            if os.path.samestat(os.fstat(descriptor), os.stat(temporary)):
+                return descriptor
+        except FileNotFoundError:
+            pass  # its writer has just finished: it has the final name now
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def require_alone(descriptor: int, output: PathLike) -> None:
+    """Lock an open file until it is closed or unlocked; where the file system has no locks, only warn.
+
+    Raises:
+        DataError: another process holds the lock.
+    """
+    start = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() - start > _PATIENCE_S:
+                raise DataError(f"{output} is being made by another process; wait for it, or end it first.") from error
+            time.sleep(_PATIENCE_S / 20)
+        except OSError as error:
+            logger.warning(f"{output}: this file system has no locks ({error.strerror}); let no other run write it")
+            return
+
+
+def make_folder(path: PathLike) -> Path:
+    """The folder, made with its parents where it is not there.
+
+    Raises:
+        DataError: it cannot be made.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"The folder {folder} cannot be made: {error.strerror or error}.") from error
+    return folder
 
 
 def require_folder(path: PathLike) -> None:
@@ -55,7 +126,8 @@ def disk_error(error: OSError, path: PathLike) -> DataError:
 def write_text(path: PathLike, text: str) -> None:
     """Write a small text file atomically, as UTF-8."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
+        # A file's name may hold bytes that are not UTF-8; JSON, which alone holds names, reads their escapes back.
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def sha256_file(path: PathLike) -> str:

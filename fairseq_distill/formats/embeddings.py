@@ -112,7 +112,9 @@ def map_array(path: PathLike) -> np.ndarray:
                 raise DataError(f"{path} is an archive, not one array; unpack it or make it again.")
             stream.seek(0)
             version = np.lib.format.read_magic(stream)
-            read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            read_header = (
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            )
             shape, _, _ = read_header(stream)
             if 0 in shape:
                 stream.seek(0)
@@ -128,9 +130,13 @@ def map_array(path: PathLike) -> np.ndarray:
 
 def _open_npy(file: Path) -> np.ndarray:
     rows = map_array(file)
-    if rows.ndim != 2 or rows.dtype.name not in DTYPES or not rows.flags.c_contiguous:
+    if rows.ndim != 2 or not rows.shape[1] or rows.dtype.name not in DTYPES or not rows.flags.c_contiguous:
         raise DataError(
             f"{file} holds {rows.dtype.name} of shape {rows.shape}; embeddings are float32 or float16, [N, E], row-major."
+        )
+    if not rows.dtype.isnative:  # mining reads float16 by its bits
+        raise DataError(
+            f"{file} holds numbers of the other byte order; write it again with numpy's .astype({rows.dtype.name!r})."
         )
     if isinstance(rows, np.memmap) and file.stat().st_size != rows.offset + rows.nbytes:
         raise DataError(

@@ -149,7 +149,7 @@ class MappedLines:
             ends = np.flatnonzero(self._bytes[first : first + _SCANNED] == ord("\n"))
             anchors.append(ends[(-before - 1) % _ANCHORED :: _ANCHORED] + first + 1)
             before += len(ends)
-        self._n = before
+        self._n, self._path = before + int(self._bytes[-1] != ord("\n")), path  # a last line may lack its line feed
         self._anchors = np.concatenate(
             [*anchors, [len(self._bytes)]]
         )  # where lines 0, _ANCHORED, 2 * _ANCHORED … begin
@@ -159,4 +159,7 @@ class MappedLines:
             raise IndexError(f"line {row + 1:,} of {self._n:,}")
         number, inside = divmod(int(row), _ANCHORED)
         some = self._bytes[self._anchors[number] : self._anchors[number + 1]].tobytes()
-        return some.split(b"\n", inside + 1)[inside].decode("utf-8")
+        try:
+            return some.split(b"\n", inside + 1)[inside].decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self._path}, line {row + 1:,}: byte {error.start + 1} is not valid UTF-8.") from error

@@ -1,6 +1,7 @@
 """``manifest.json`` of a data directory: what data_prep made, and what the task reads."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -140,6 +141,9 @@ def read_manifest(directory: PathLike) -> Manifest:
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is not a valid manifest: {error}; prepare the data again.") from error
     for corpus in manifest.corpora:
+        for name in (corpus.id, corpus.lang):  # they become names of files
+            if not re.fullmatch(r"[\w.-]+", name) or name in (".", ".."):
+                raise DataError(f"{path}: {name!r} of a corpus is no plain name of letters, digits, '.', '_' and '-'.")
         if corpus.kind not in KINDS or corpus.split not in SPLITS:
             raise DataError(f"{path}: corpus {corpus.id!r} has kind {corpus.kind!r} and split {corpus.split!r}.")
         if corpus.kind != "mask" and not corpus.teacher:

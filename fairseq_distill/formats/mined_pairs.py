@@ -38,8 +38,9 @@ def read_mined_pairs(path: PathLike) -> Iterator[MinedPair]:
     """The pairs of a file, with or without line numbers.
 
     Raises:
-        DataError: a line has not 3 or 5 fields, or its score is not a number.
+        DataError: a line has not 3 or 5 fields, or not those of the first line, or its score is not a number.
     """
+    expected = 0
     for number, text in enumerate(iter_lines(path), start=1):
         fields = text.split("\t")
         if len(fields) not in (3, 5):
@@ -50,6 +51,9 @@ def read_mined_pairs(path: PathLike) -> Iterator[MinedPair]:
             raise DataError(f"{path}, line {number:,}: {error}.") from error
         if math.isnan(pair.score):
             raise DataError(f"{path}, line {number:,}: the score {fields[0]!r} is not a number.")
+        expected = expected or len(fields)
+        if len(fields) != expected:  # a file cut inside a line
+            raise DataError(f"{path}, line {number:,}: {len(fields)} fields, but {expected} in line 1; the file is damaged.")
         yield pair
 
 

@@ -4,7 +4,6 @@ A hidden folder beside the output holds ``rows`` (the header's place, then row a
 renamed into place only after the rows it counts are on the disk. What lies behind the counted rows is cut off.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -15,7 +14,7 @@ from typing import Any, Dict, Optional
 import numpy as np
 
 from fairseq_distill.errors import DataError
-from fairseq_distill.formats.atomic import PathLike, disk_error, write_text
+from fairseq_distill.formats.atomic import PathLike, disk_error, require_alone, write_text
 from fairseq_distill.formats.embeddings import (
     EmbeddingInfo,
     checked_dtype,
@@ -108,17 +107,19 @@ class PartialRows:
 
     def _require_alone(self) -> None:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            require_alone(self._lock.fileno(), self.output)
+        except DataError:
             self._lock.close()
-            raise DataError(f"{self.output} is being made by another process; wait for it, or end it first.") from error
+            raise
 
     def _state(self) -> Dict[str, Any]:
         try:
             state = load_json(self.folder / "state.json")
         except (OSError, ValueError):
             return {}
-        return state if isinstance(state, dict) and state.get("key") == self.key else {}
+        counts = [state.get("n", 0), state.get("finishing", 0)] if isinstance(state, dict) else [-1]
+        whole = all(isinstance(count, int) and count >= 0 for count in counts)
+        return state if whole and state.get("key") == self.key else {}
 
     def _adopt_finished(self) -> None:
         # Killed between the renaming of the rows and the writing of the sidecar: take the rows back.

@@ -82,7 +82,7 @@ class Laser2Teacher:
             with understood(file):
                 encoder, dictionary = _build_trained(content["model"], file, files[2])
         self.encoder = encoder.to(self.device).eval()
-        self.tokenizer = StudentTokenizer(files[1].read_bytes(), dictionary)
+        self.tokenizer = StudentTokenizer(files[1].read_bytes(), dictionary, files[1])
         self.dim = self.encoder.shape.output_dim
         self.name = self.space = fingerprint(files)
         logger.info(f"teacher {self.name} | width {self.dim} | pooling max | {self.device}")

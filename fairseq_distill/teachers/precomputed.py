@@ -13,7 +13,7 @@ import numpy as np
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.formats.atomic import PathLike, sha256_file
+from fairseq_distill.formats.atomic import PathLike, make_folder, sha256_file
 from fairseq_distill.formats.embeddings import (
     EmbeddingWriter,
     iter_blocks,
@@ -127,7 +127,7 @@ def teach_precomputed(
     if is_current(file, info, n, teacher.dim, dtype, raw):
         logger.info(f"teach | {file} is up to date")
         return [file]
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     sidecar_path(file).unlink(missing_ok=True)
     with EmbeddingWriter(file, n, teacher.dim, dtype, raw) as writer:
         for start, block in iter_blocks(teacher.rows, defaults.EMBED_CHUNK):

@@ -14,7 +14,7 @@ from fairseq_distill import defaults
 from fairseq_distill.data.parts import cut_words, part_files
 from fairseq_distill.encoder import SentenceEncoder
 from fairseq_distill.errors import ConfigError
-from fairseq_distill.formats.atomic import PathLike, sha256_file
+from fairseq_distill.formats.atomic import PathLike, make_folder, sha256_file
 from fairseq_distill.formats.embeddings import (
     EmbeddingInfo,
     EmbeddingWriter,
@@ -177,7 +177,7 @@ def sources_of(inputs: Sequence[PathLike], outputs: Sequence[PathLike], dtype: s
     for text, output in zip(inputs, outputs):
         require_file(text)
         digest, n = sha256_file(text), count_lines(text)
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(output).parent)
         for part, file in enumerate(part_files(str(output), increments), start=1):
             sources.append(Source(Path(text), Path(file), part, increments, digest, n))
     return sources

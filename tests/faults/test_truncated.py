@@ -1,0 +1,309 @@
+"""A truncated file of every format: one sentence that names it, whichever part is missing."""
+
+import base64
+import gzip
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sentencepiece
+import torch
+
+from fairseq_distill.embedding.registry import open_encoder
+from fairseq_distill.errors import CheckpointError, DataError, DistillError
+from fairseq_distill.evaluation.score_histogram import _chunks as score_chunks
+from fairseq_distill.evaluation.training_log import read_training_log
+from fairseq_distill.export.laser import laser
+from fairseq_distill.export.safetensors import safetensors
+from fairseq_distill.formats import calibration, evaluation, manifest, provenance, results, vocabulary
+from fairseq_distill.formats.augmented import read_augmented
+from fairseq_distill.formats.binarised import open_either, write_binarised
+from fairseq_distill.formats.bucc import read_bucc
+from fairseq_distill.formats.dictionary import read_dictionary
+from fairseq_distill.formats.embeddings import EmbeddingInfo, open_embeddings, read_info, write_info
+from fairseq_distill.formats.lines import count_lines, read_lines
+from fairseq_distill.formats.mined_pairs import MinedPair, read_mined_pairs, write_mined_pairs
+from fairseq_distill.formats.nllb_config import read_nllb_config
+from fairseq_distill.modules.lstm import LstmEncoder, LstmShape
+from tests.unit.export.export_students import train_spm, write_student
+
+REPO = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a small valid file of every format."""
+    folder = tmp_path_factory.mktemp("made")
+    np.save(folder / "rows.npy", np.ones((5, 4), np.float32))
+    np.save(folder / "half.npy", np.ones((5, 4), np.float16))
+    np.save(folder / "scores.npy", np.ones(50, np.float32))
+    np.ones((5, 4), np.float32).tofile(folder / "rows.raw")
+    write_info(folder / "rows.npy", EmbeddingInfo("a", "b", "c"))
+    write_binarised(folder / "ids", np.arange(20) % 7 + 1, np.array([5, 5, 10]))
+    legacy = [np.array([2, 2, 2]), np.array([0, 2, 5]), np.array([2, 3])]
+    head = b"TNTIDX\0\0" + struct.pack("<QQQQQ", 1, 4, 4, 2, 2)
+    (folder / "old.idx").write_bytes(head + b"".join(part.astype(np.int64).tobytes() for part in legacy))
+    (folder / "old.bin").write_bytes(np.arange(1, 6, dtype=np.int32).tobytes())
+    (folder / "text.gz").write_bytes(gzip.compress(b"a line of text\n" * 99, mtime=0))
+    (folder / "dict.txt").write_text("".join(f"piece{i} 1\n" for i in range(20)))
+    pairs = [MinedPair(1.25, "a source", "a target", 1, 2), MinedPair(1.125, "another", "one more", 3, 4)]
+    write_mined_pairs(folder / "mined.tsv", pairs, with_ids=True)
+    write_mined_pairs(folder / "mined.tsv.gz", pairs * 20)
+    _write_json_formats(folder)
+    _write_models(folder)
+    (folder / "b.fra").write_text("f1\ta\nf2\tb\n")
+    (folder / "b.eng").write_text("e1\ta\ne2\tb\n")
+    (folder / "b.gold").write_text("f1\te1\nf2\te2\n")
+    (folder / "x.po").write_text('msgid ""\nmsgstr "charset=UTF-8\\n"\n\nmsgid "open"\nmsgstr "fungua"\n')
+    (folder / "x.mo").write_bytes(_catalogue({b"": b"charset=UTF-8\n", b"open": b"fungua", b"file": b"faili"}))
+    (folder / "x.xcd").write_text(
+        '<r xmlns:oor="http://openoffice.org/2001/registry"><c oor:package="a" oor:name="b"/></r>\n'
+    )
+    return folder
+
+
+def _write_json_formats(folder):
+    teacher = manifest.Teacher("sbert:x", "space", 4, "mean", "eng")
+    corpus = manifest.Corpus("a.eng-swa", "distil", "train", "swa", 5, "bin/x", "clean/x", "eng", "clean/y", ["t.npy"])
+    manifest.write_manifest(folder, manifest.Manifest(["swa"], teacher, "laser-1", "spm.model", "dict.txt", [corpus]))
+    cut = calibration.Cut(1.06, 10, 8.0, 7, 0.9, 0.8, 0.85)
+    settings = [calibration.Setting("ratio", 4, cut)]
+    calibration.write_calibration(
+        folder / "calibration.json", calibration.Calibration("swa-eng", 10, 3, [5, 6], "max", 0.9, settings)
+    )
+    calibration.write_curve(folder / "curve.tsv", [("ratio", 4, 1.0, 10, 8.0, 7, 0.9, 0.8, 0.85)])
+    score = evaluation.Score("xsim", "t", "swa", "eng", "enc", 5.0, 4.0, 6.0, 100, "signature")
+    evaluation.write_evaluation(folder / "evaluation.json", evaluation.Evaluation([score]))
+    entry = results.XsimEntry("student", "v", "swa", "eng", "ratio", 4, 100, 5, 5.0)
+    results.write_results(folder, results.Results([entry]))
+    counts = vocabulary.PieceCounts("swa", "student", "", 10, 5, 6, 7, 8, 1, 1, 1, 5, 2, 20, 19)
+    vocabulary.write_vocabulary_report(folder / "vocabulary.json", vocabulary.VocabularyReport([counts]))
+    nllb = {
+        "src_vocab": "a",
+        "tgt_vocab": "b",
+        "train": [{"id": "x", "src": "d/amh-eng/train.amh", "tgt": "d/amh-eng/train.eng"}],
+    }
+    (folder / "nllb.json").write_text(json.dumps(nllb))
+    (folder / "near.json").write_text(json.dumps({"a cat": {"src": "a dog", "errtype": "entity"}}))
+    (folder / "near.tsv").write_text("1\tentity\ta cat\n")
+    provenance.write_provenance(
+        folder / "from.tsv", [provenance.Provenance(1, 1.1, 0.9, "a", 1, "b", 2, "ck", "s", "t")]
+    )
+
+
+def _write_models(folder):
+    spm = train_spm()
+    write_student(folder / "student.pt", spm)
+    safetensors(folder / "student.pt", folder / "folder")
+    laser(folder / "student.pt", folder / "laser")
+    content = torch.load(folder / "student.pt", weights_only=True)
+    torch.save(content, folder / "legacy.pt", _use_new_zipfile_serialization=False)
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=spm)
+    ids = {pieces.id_to_piece(i): i + 4 for i in range(3, len(pieces))}
+    shape = LstmShape(vocabulary=60, embed_dim=8, hidden=6, layers=2)
+    params = {
+        "num_embeddings": 60, "padding_idx": 1, "embed_dim": 8, "hidden_size": 6, "num_layers": 2, "bidirectional": True,
+    }  # fmt: skip
+    (folder / "laser2").mkdir()
+    tensors = LstmEncoder(shape).state_dict()
+    torch.save({"params": params, "model": tensors, "dictionary": ids}, folder / "laser2" / "laser2.pt")
+    (folder / "laser2" / "laser2.spm").write_bytes(spm)
+
+
+def _catalogue(messages):
+    """A compiled gettext catalogue."""
+    start = 28 + 16 * len(messages)
+    tables, texts = [b"", b""], b""
+    for side in (0, 1):
+        for pair in messages.items():
+            tables[side] += struct.pack("<2I", len(pair[side]), start + len(texts))
+            texts += pair[side] + b"\0"
+    return (
+        struct.pack("<7I", 0x950412DE, 0, len(messages), 28, 28 + 8 * len(messages), 0, 0)
+        + tables[0]
+        + tables[1]
+        + texts
+    )
+
+
+def _po(path):
+    from catalogue_files import read_po
+
+    list(read_po(path).pairs())
+
+
+def _mo(path):
+    from catalogue_files import read_mo
+
+    list(read_mo(path).pairs())
+
+
+def _xcd(path):
+    from catalogue_files import read_registry
+
+    read_registry(path)
+
+
+def _encoder(path):
+    open_encoder(str(path), "cpu", "float32")
+
+
+ENDS, BINARY = (
+    (0, 0.5, -3),
+    (0, 0.02, 0.5, 0.97, -1),
+)  # where a file is cut: a share of its bytes, or so many before its end
+# format -> (file, where it is cut, how it is read)
+FORMATS = {
+    "embeddings, float32": ("rows.npy", (0, 5, 0.3, 0.9, -1), open_embeddings),
+    "embeddings, float16": ("half.npy", (0, 8, 0.5, -1), open_embeddings),
+    "headerless embeddings": ("rows.raw", (7, 0.5, -1), lambda path: open_embeddings(path, 4)),
+    "scores": ("scores.npy", (0, 0.5, -1), lambda path: list(score_chunks(path))),
+    "sidecar": ("rows.npy.json", ENDS, lambda path: read_info(str(path)[: -len(".json")])),
+    "index": ("ids.idx", BINARY, lambda path: open_either(path.with_suffix(""))),
+    "ids": ("ids.bin", (0, 0.5, -1), lambda path: open_either(path.with_suffix(""))),
+    "legacy index": ("old.idx", BINARY, lambda path: open_either(path.with_suffix(""))),
+    "legacy ids": ("old.bin", (0, 0.5, -1), lambda path: open_either(path.with_suffix(""))),
+    "packed text, read": ("text.gz", (5, 0.5, -1), read_lines),
+    "packed text, counted": ("text.gz", (5, 0.5, -1), count_lines),
+    "dictionary": ("dict.txt", (0.5, -3), read_dictionary),
+    "mined pairs": ("mined.tsv", (0.1, 0.8), lambda path: list(read_mined_pairs(path))),
+    "packed mined pairs": ("mined.tsv.gz", (5, 0.5, -1), lambda path: list(read_mined_pairs(path))),
+    "manifest": ("manifest.json", ENDS, lambda path: manifest.read_manifest(path.parent)),
+    "calibration": ("calibration.json", ENDS, calibration.read_calibration),
+    "calibration curve": ("curve.tsv", (0, 0.3, 0.8), calibration.read_curve),
+    "evaluation": ("evaluation.json", ENDS, evaluation.read_evaluation),
+    "results": ("results.json", ENDS, lambda path: results.read_results(path.parent)),
+    "vocabulary": ("vocabulary.json", ENDS, vocabulary.read_vocabulary_report),
+    "nllb configuration": ("nllb.json", ENDS, read_nllb_config),
+    "near copies, JSON": ("near.json", ENDS, lambda path: read_augmented(path, ["a dog"])),
+    "near copies, TSV": ("near.tsv", (0, 0.5), lambda path: read_augmented(path, ["a dog"])),
+    "provenance": ("from.tsv", (0, 0.3, 0.9), lambda path: list(provenance.read_provenance(path))),
+    "BUCC gold": ("b.gold", (0, 0.3, 0.6), lambda path: read_bucc(path.with_suffix(""), "fra", "eng")),
+    "BUCC text": ("b.fra", (0, 0.6), lambda path: read_bucc(path.with_suffix(""), "fra", "eng")),
+    "catalogue .po": ("x.po", (0.35, 0.95), _po),
+    "catalogue .mo": ("x.mo", (0, 0.3, 0.9, -3), _mo),
+    "registry .xcd": ("x.xcd", (0, 0.5, 0.9), _xcd),
+    "student": ("student.pt", BINARY, _encoder),
+    "student, old layout": ("legacy.pt", BINARY, _encoder),
+    "LASER2": ("laser2/laser2.pt", BINARY, _encoder),
+    "LASER2's SentencePiece model": ("laser2/laser2.spm", (0, 0.5), lambda path: _encoder(path.with_suffix(".pt"))),
+    "LASER3": ("laser/laser3-swh.v1.pt", BINARY, _encoder),
+    "LASER3's SentencePiece model": (
+        "laser/laser3-swh.v1.spm",
+        (0, 0.5),
+        lambda path: _encoder(path.with_suffix(".pt")),
+    ),
+    "LASER3's .cvocab": ("laser/laser3-swh.v1.cvocab", (0, 0.5, -3), lambda path: _encoder(path.with_suffix(".pt"))),
+    "folder: weights": ("folder/model.safetensors", BINARY, lambda path: _encoder(path.parent)),
+    "folder: configuration": ("folder/config.json", ENDS, lambda path: _encoder(f"fairseq:{path.parent}")),
+    "folder: SentencePiece model": ("folder/spm.model", ENDS, lambda path: _encoder(path.parent)),
+    "folder: dictionary": ("folder/dict.txt", ENDS, lambda path: _encoder(path.parent)),
+}
+CASES = [pytest.param(name, cut, id=f"{name}-{cut}") for name, (_, cuts, _) in FORMATS.items() for cut in cuts]
+
+
+@pytest.mark.parametrize("name, cut", CASES)
+def test_a_truncated_file_is_named(name, cut, made, monkeypatch):
+    monkeypatch.syspath_prepend(str(REPO / "data_prep"))
+    file, _, read = FORMATS[name]
+    path = made / file
+    whole = path.read_bytes()
+    read(path)  # whole, it is read
+    keep = cut if cut == 0 or cut > 1 else len(whole) + cut if cut < 0 else int(cut * len(whole))
+    try:
+        path.write_bytes(whole[:keep])
+        with pytest.raises(DistillError) as caught:
+            read(path)
+    finally:
+        path.write_bytes(whole)
+    said = str(caught.value)
+    assert "\n" not in said and len(said) < 700
+    assert path.name in said or path.with_suffix("").name in said or path.parent.name in said, said
+    read(path)
+
+
+def test_a_truncated_log_is_read_as_far_as_it_goes(tmp_path):
+    line = '{"epoch": 1, "update": 0.5, "loss": "2.5", "num_updates": "%d"}'
+    text = "".join(f"2026-11-23 | INFO | train_inner | {line % n}\n" for n in (10, 20, 30))
+    for keep in range(len(text)):
+        (tmp_path / "log").write_text(text[:keep])
+        log = read_training_log(tmp_path / "log")
+        assert log.n_broken <= 1 and len(log.curve("train_inner", "loss")) in (
+            text[:keep].count("}"),
+            text[:keep].count("}") - 1,
+        )
+
+
+# --- the same bytes with other values: what is declared must fit what is there
+
+
+def change(state, *keys, to):
+    for key in keys[:-1]:
+        state = state[key]
+    state[keys[-1]] = to
+
+
+HUGE = 10**15
+STUDENT = {
+    "layers": (("cfg", "model", "encoder_layers"), HUGE, rf"layers .*{HUGE}"),
+    "width": (("cfg", "model", "encoder_embed_dim"), 10**6, "dim is 1,000,000, but the weights have 16"),
+    "inner width": (("cfg", "model", "encoder_ffn_embed_dim"), 10**9, "ffn_dim is 1,000,000,000, but the weights have 24"),
+    "no heads": (("cfg", "model", "encoder_attention_heads"), 0, "heads must be a whole number from 1"),
+    "a sentence of 10^9 pieces": (("task_state", "student", "max_length_pieces"), 10**9, "max_positions 1,000,000,000 is more than"),
+    "teacher's width": (("task_state", "student", "teacher", "dim"), 10**9, "output_dim is 1,000,000,000, but the weights have 16"),
+    "text for a number": (("task_state", "student", "teacher", "dim"), "16", "dim must be a whole number, but is text"),
+    "a list for a tensor": (("model", "encoder.layers.0.fc1.weight"), [1], "is damaged, or of another program"),
+    "no options": (("cfg",), {}, "is damaged, or of another program"),
+    "options that are a number": (("cfg", "model"), 3, "is damaged, or of another program"),
+    "no tensors": (("model",), {}, "0 rows of embeddings"),
+    "a number for the student": (("task_state", "student"), 3, "format None"),
+    "state that is a number": (("task_state",), 3.5, "is not a student"),
+    "symbols that are numbers": (("task_state", "student", "symbols"), [1, 2], "2 symbols"),
+    "spm that is no base64": (("task_state", "student", "spm_base64"), "?", "damaged"),
+    "spm of random bytes": (("task_state", "student", "spm_base64"), base64.b64encode(b"x" * 99).decode(), r"model of .*x\.pt cannot be read"),
+    "another normaliser": (("task_state", "student", "normaliser"), "laser-9", "laser-9"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STUDENT)
+def test_a_student_that_declares_what_it_does_not_hold(name, made, tmp_path):
+    keys, value, said = STUDENT[name]
+    state = torch.load(made / "student.pt", weights_only=True)
+    change(state, *keys, to=value)
+    torch.save(state, tmp_path / "x.pt")
+    with pytest.raises((CheckpointError, DataError), match=said):
+        open_encoder(f"fairseq:{tmp_path / 'x.pt'}", "cpu", "float32")
+
+
+LASER2 = {
+    "an id beyond the rows": (("dictionary", "▁the"), HUGE, rf"id {HUGE:,}, but there are 60 rows"),
+    "a negative id": (("dictionary", "▁the"), -1, "id -1, but there are 60 rows"),
+    "layers": (("params", "num_layers"), HUGE, rf"layers is {HUGE:,}, but the tensors have 2"),
+    "width": (("params", "hidden_size"), HUGE, rf"hidden is {HUGE:,}, but the tensors have 6"),
+    "rows": (("params", "num_embeddings"), HUGE, rf"vocabulary is {HUGE:,}, but the tensors have 60"),
+    "a dictionary that is a number": (("dictionary",), 7, "is damaged, or of another program"),
+}
+
+
+@pytest.mark.parametrize("name", LASER2)
+def test_a_laser2_that_declares_what_it_does_not_hold(name, made, tmp_path):
+    keys, value, said = LASER2[name]
+    state = torch.load(made / "laser2" / "laser2.pt", weights_only=True)
+    change(state, *keys, to=value)
+    torch.save(state, tmp_path / "laser2.pt")
+    (tmp_path / "laser2.spm").write_bytes((made / "laser2" / "laser2.spm").read_bytes())
+    with pytest.raises(CheckpointError, match=said):
+        open_encoder(f"laser2:{tmp_path / 'laser2.pt'}", "cpu", "float32")
+
+
+@pytest.mark.parametrize("shape", [(10**15, 4), (10**9, 10**9), (-1, 4), (2**63, 2**63), (5, -4)])
+@pytest.mark.parametrize("read", [open_embeddings, lambda path: list(score_chunks(path))], ids=["rows", "scores"])
+def test_an_array_that_declares_what_it_does_not_hold(shape, read, tmp_path):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    (tmp_path / "x.npy").write_bytes(
+        b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(80)
+    )
+    with pytest.raises(DataError, match=r"x\.npy"):
+        read(tmp_path / "x.npy")
