@@ -13,12 +13,13 @@ from fairseq_distill.mining.knn import PRECISIONS
 from fairseq_distill.mining.margin import MARGINS
 from fairseq_distill.mining.matching import RETRIEVALS
 from fairseq_distill.mining.pairs import mine
+from fairseq_distill.mining.search import SEARCHES
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "fairseq-mine",
-        "Find translations between two texts by the embeddings of their lines: exact k-NN by cosine in both "
+        "Find translations between two texts by the embeddings of their lines: k-NN by cosine in both "
         "directions, margin scores, one of four ways to choose pairs. Writes score<TAB>source<TAB>target, best first.",
         "fairseq-mine --src-text swa.txt --tgt-text eng.txt --src-emb swa.npy --tgt-emb eng.npy --output mined.tsv.gz",
     )
@@ -73,6 +74,23 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="of the product that finds candidates; pairs and scores are the same. auto: bfloat16 where it is faster",
     )
+    parser.add_argument(
+        "--search",
+        choices=SEARCHES,
+        default=defaults.SEARCH,
+        help="exact compares all pairs; approximate those of near clusters, and measures what that loses; auto: exact up "
+        f"to {defaults.EXACT_WORK:.3g} multiplications (lines x lines x width), approximate above",
+    )
+    parser.add_argument(
+        "--recall",
+        type=float,
+        default=defaults.RECALL,
+        metavar="R",
+        help="wanted of an approximate search, above 0 and at most 1: share of sentences whose nearest neighbour is found",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=defaults.SEARCH_SEED, help="of the sentences that an approximate search samples"
+    )
     parser.add_argument("--json", action="store_true", help="print what was read and kept as JSON on standard output")
     return parser
 
@@ -99,6 +117,9 @@ def _main(args: argparse.Namespace) -> None:
             dtype=args.dtype,
             max_memory=args.max_memory,
             precision=args.precision,
+            search=args.search,
+            recall=args.recall,
+            seed=args.seed,
             progress=progress,
         )
     logger.info(str(result))

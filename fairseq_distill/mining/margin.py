@@ -45,8 +45,12 @@ def margin_scores(
 
 
 def neighbourhood_means(neighbours: Neighbours) -> np.ndarray:
-    """float32 [N]: mean cosine of each sentence to its K neighbours."""
-    return neighbours.cosines.mean(axis=1, dtype=np.float64).astype(np.float32)
+    """float32 [N]: mean cosine of each sentence to its K neighbours, those that were found; 0 where none was."""
+    found = neighbours.indices >= 0
+    if found.all():
+        return neighbours.cosines.mean(axis=1, dtype=np.float64).astype(np.float32)
+    sums = np.where(found, neighbours.cosines, 0).sum(axis=1, dtype=np.float64)
+    return (sums / np.maximum(found.sum(axis=1), 1)).astype(np.float32)
 
 
 def best_candidates(
@@ -60,7 +64,9 @@ def best_candidates(
         other_mean: float32 [M], the other side's.
     Returns:
         (float32 [N] scores, int64 [N] indices into the other side); of equal scores the nearer, then the lower index.
+        A sentence for which no neighbour was found has the score -inf and the index -1.
     """
+    # Index -1 reads the last mean; but with the cosine -inf every margin is -inf, whatever the means.
     scores = margin_scores(own.cosines, own_mean, other_mean[own.indices], margin)
     best = scores.argmax(axis=1)[:, None]
     return np.take_along_axis(scores, best, axis=1)[:, 0], np.take_along_axis(own.indices, best, axis=1)[:, 0]

@@ -16,9 +16,11 @@ from fairseq_distill.formats.atomic import PathLike, require_folder, sha256_file
 from fairseq_distill.formats.embeddings import open_embeddings, read_info, require_same_space
 from fairseq_distill.formats.lines import count_lines, iter_lines, require_file
 from fairseq_distill.formats.mined_pairs import MinedPair, write_mined_pairs, write_scores
-from fairseq_distill.mining.knn import Neighbours, Progress, knn, knn_both
+from fairseq_distill.mining.approximate import ApproximateReport
+from fairseq_distill.mining.knn import Neighbours, Progress
 from fairseq_distill.mining.margin import MARGINS, best_candidates, neighbourhood_means
 from fairseq_distill.mining.matching import RETRIEVALS, ScoredPairs, retrieve
+from fairseq_distill.mining.search import Found, check_search, find_neighbours, sizes_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ class MiningResult:
         pairs: pairs written.
         threshold: pairs with a greater score were kept; None when all were.
         seconds: wall time.
+        search: "exact" or "approximate".
+        approximate: how the approximate search went, with its recall; None after an exact one.
     """
 
     src_lines: int
@@ -48,13 +52,17 @@ class MiningResult:
     threshold: Optional[float]
     pairs: int
     seconds: float
+    search: str = "exact"
+    approximate: Optional[ApproximateReport] = None
 
     def __str__(self) -> str:
         """One line for the log."""
         threshold = "none" if self.threshold is None else f"{self.threshold:g}"
+        recall = self.approximate and self.approximate.recall
+        searched = f" | approximate, recall@1 {recall.least:.3f}" if recall else ""
         return (
             f"mine | src {self.src_searched:,} tgt {self.tgt_searched:,} | k={self.k} margin={self.margin} "
-            f"retrieval={self.retrieval} threshold={threshold} | {self.pairs:,} pairs | {self.seconds:.1f} s"
+            f"retrieval={self.retrieval} threshold={threshold}{searched} | {self.pairs:,} pairs | {self.seconds:.1f} s"
         )
 
 
@@ -77,6 +85,9 @@ def mine(
     dtype: Optional[str] = None,
     max_memory: int = defaults.MAX_MEMORY,
     precision: str = "auto",
+    search: str = defaults.SEARCH,
+    recall: float = defaults.RECALL,
+    seed: int = defaults.SEARCH_SEED,
     progress: Optional[Progress] = None,
 ) -> MiningResult:
     """Mine two texts and write ``score<TAB>source<TAB>target``, best first.
@@ -99,31 +110,39 @@ def mine(
         scores: a ``.npy`` file for the score of every sentence's best candidate, whatever the threshold.
         force: mine even if the sidecars say that the teacher spaces differ or that a text is not the one embedded.
         max_memory, precision, progress: see :func:`fairseq_distill.mining.knn.knn_both`.
+        search, recall, seed: see :func:`fairseq_distill.mining.search.find_neighbours`.
 
     Raises:
         DataError: a file is missing, damaged, does not fit its partner, or holds NaN; the output cannot be written.
         ConfigError: an option out of range, or an output that is also an input.
     """
     started = time.monotonic()
-    _check_options(margin, retrieval, k, precision)
+    _check_options(margin, retrieval, k)
+    check_search(search, recall)
     _check_paths([src_text, tgt_text, src_embeddings, tgt_embeddings], [output] if scores is None else [output, scores])
     require_same_space(src_embeddings, tgt_embeddings, force)
     threshold = defaults.MARGIN_THRESHOLD if threshold is None and margin == "ratio" else threshold
     src, src_lines, src_index = _open_side(src_text, src_embeddings, unify, force, dim, dtype)
     tgt, tgt_lines, tgt_index = _open_side(tgt_text, tgt_embeddings, unify, force, dim, dtype)
-    pairs, best = mine_embeddings(
+    found = _neighbours(
         src,
         tgt,
-        margin=margin,
-        retrieval=retrieval,
-        k=k,
-        threshold=-np.inf if threshold is None else threshold,
-        max_memory=max_memory,
-        precision=precision,
-        names=(str(src_embeddings), str(tgt_embeddings)),
-        index=(src_index, tgt_index),
-        progress=progress,
+        k,
+        margin,
+        retrieval,
+        dict(
+            max_memory=max_memory,
+            precision=precision,
+            search=search,
+            recall=recall,
+            seed=seed,
+            names=(str(src_embeddings), str(tgt_embeddings)),
+            index=(src_index, tgt_index),
+            progress=progress,
+        ),
     )
+    sizes = sizes_of(src, tgt, (src_index, tgt_index))
+    pairs, best = _choose_pairs(found, sizes, margin, retrieval, -np.inf if threshold is None else threshold)
     if scores is not None:
         write_scores(scores, best)
     src_ids = pairs.src if src_index is None else src_index[pairs.src]
@@ -140,6 +159,8 @@ def mine(
         threshold=threshold,
         pairs=count,
         seconds=round(time.monotonic() - started, 3),
+        search=found.search,
+        approximate=found.report,
     )
 
 
@@ -158,20 +179,24 @@ def mine_embeddings(
     Args:
         src, tgt: float32 or float16 [N, E] and [M, E].
         threshold: only pairs with a greater score are kept.
-        knn_options: see :func:`fairseq_distill.mining.knn.knn_both`.
+        knn_options: see :func:`fairseq_distill.mining.search.find_neighbours`.
 
     Returns:
         The pairs, best first, and float32 [P]: the score of each sentence's best candidate, sources then targets as far
-        as the retrieval looks at them, whatever the threshold.
+        as the retrieval looks at them and a candidate was found, whatever the threshold.
     """
-    _check_options(margin, retrieval, k, knn_options.get("precision", "auto"))
-    index = knn_options.get("index", (None, None))
-    n, m = (len(rows) if ids is None else len(ids) for rows, ids in zip((src, tgt), index))
-    if k > min(n, m):
-        logger.warning(f"k={k} is more than the {min(n, m):,} sentences of one side; all of them are neighbours then")
-    forward, backward = _neighbours(src, tgt, k, margin, retrieval, knn_options)
-    from_src, from_tgt = scored_candidates(forward, backward, (n, m), margin, retrieval)
-    return retrieve(retrieval, from_src, from_tgt, threshold), np.concatenate([from_src.scores, from_tgt.scores])
+    _check_options(margin, retrieval, k)
+    found = _neighbours(src, tgt, k, margin, retrieval, knn_options)
+    sizes = sizes_of(src, tgt, knn_options.get("index", (None, None)))
+    return _choose_pairs(found, sizes, margin, retrieval, threshold)
+
+
+def _choose_pairs(
+    found: Found, sizes: Tuple[int, int], margin: str, retrieval: str, threshold: float
+) -> Tuple[ScoredPairs, np.ndarray]:
+    from_src, from_tgt = scored_candidates(found.forward, found.backward, sizes, margin, retrieval)
+    best = np.concatenate([from_src.scores, from_tgt.scores])
+    return retrieve(retrieval, from_src, from_tgt, threshold), best[best > -np.inf]
 
 
 def scored_candidates(
@@ -206,16 +231,13 @@ def scored_candidates(
     return from_src, from_tgt
 
 
-def _neighbours(
-    src: np.ndarray, tgt: np.ndarray, k: int, margin: str, retrieval: str, options: dict
-) -> Tuple[Optional[Neighbours], Optional[Neighbours]]:
+def _neighbours(src: np.ndarray, tgt: np.ndarray, k: int, margin: str, retrieval: str, options: dict) -> Found:
     """Only the absolute margin of one direction does without the other direction's neighbourhoods."""
-    if margin == "absolute" and retrieval == "fwd":
-        return knn(src, tgt, k, **options), None
-    if margin == "absolute" and retrieval == "bwd":
-        swapped = {name: value[::-1] if name in ("names", "index") else value for name, value in options.items()}
-        return None, knn(tgt, src, k, **swapped)
-    return knn_both(src, tgt, k, **options)
+    n, m = sizes_of(src, tgt, options.get("index", (None, None)))
+    if k > min(n, m):
+        logger.warning(f"k={k} is more than the {min(n, m):,} sentences of one side; all of them are neighbours then")
+    one_way = {"fwd": "forward", "bwd": "backward"}.get(retrieval, "both") if margin == "absolute" else "both"
+    return find_neighbours(src, tgt, k, directions=one_way, **options)
 
 
 def _warn_of_weak_neighbourhoods(margin: str, means: np.ndarray) -> None:
@@ -227,7 +249,7 @@ def _warn_of_weak_neighbourhoods(margin: str, means: np.ndarray) -> None:
         )
 
 
-def _check_options(margin: str, retrieval: str, k: int, precision: str) -> None:
+def _check_options(margin: str, retrieval: str, k: int) -> None:
     for name, value, known in (("margin", margin, MARGINS), ("retrieval", retrieval, RETRIEVALS)):
         if value not in known:
             raise ConfigError(f"{name} must be one of {', '.join(known)}, but is {value!r}.")

@@ -12,6 +12,8 @@ from fairseq_distill.formats.embeddings import DTYPES, require_finite
 
 Item = TypeVar("Item")
 _NORM_BLOCK = 1 << 20  # elements; a float64 copy of this many is made at a time
+_NORM_BLOCKS = 16  # of these between two looks at the memory
+_LARGE = 256 << 20  # bytes of a memory map from which its pages are let go often: finding them again costs little
 _LARGEST_NORM, _SMALLEST_NORM = 1e15, 1e-15  # beyond these a float32 product of raw rows could overflow or vanish
 _SMALLEST_HALF_NORM = 1e-4  # 2^112 over this is a float32 still
 
@@ -72,7 +74,10 @@ class UnitRows:
         if not self.n or not self.dim:
             raise DataError(f"{name} has {self.n:,} vectors of width {self.dim:,}; there is nothing to search.")
         self.norms = np.empty(self.n)
-        workers.each(self._fill_norms, spans(0, self.n, max(1, _NORM_BLOCK // self.dim)))
+        blocks = spans(0, self.n, max(1, _NORM_BLOCK // self.dim))
+        for start in range(0, len(blocks), _NORM_BLOCKS):
+            workers.each(self._fill_norms, blocks[start : start + _NORM_BLOCKS])
+            self.release_if_large()
         self.release()
         if not np.isfinite(self.norms).all():
             self._refuse(int(np.argmin(np.isfinite(self.norms))))
@@ -114,6 +119,11 @@ class UnitRows:
         pages = getattr(self._map, "_mmap", None)
         if pages is not None and getattr(self._map, "mode", None) == "r" and hasattr(mmap, "MADV_DONTNEED"):
             pages.madvise(mmap.MADV_DONTNEED)
+
+    def release_if_large(self) -> None:
+        """:meth:`release`, for a file of which many pages can gather between two of its calls."""
+        if self._map is not None and self._map.nbytes > _LARGE:
+            self.release()
 
     def _raw(self, start: int, stop: int) -> np.ndarray:
         return self._rows[start:stop] if self.index is None else self._rows.take(self.index[start:stop], axis=0)

@@ -87,16 +87,20 @@ class Candidates:
         enough = floor > 0 if self.dtype == np.int16 else floor > -np.inf
         return enough & (packed_values(self.keys[start:stop, 0]) <= floor)
 
-    def offer_rows(self, block: np.ndarray, first_column: int, start: int, stop: int) -> None:
-        """Show columns first_column... of rows start..stop.
+    def filled(self, rows: np.ndarray) -> np.ndarray:
+        """Those of ``rows`` that have k candidates at least: the others lack them, whatever was dropped."""
+        return rows[self.keys[rows, self.capacity - self.k] != EMPTY]
 
-        ``block`` [stop - start, M] is contiguous and M a multiple of GROUP.
+    def offer_rows(self, block: np.ndarray, first_column: int, rows: np.ndarray) -> None:
+        """Show columns first_column... of ``rows`` int64 [R], all different.
+
+        ``block`` [R, M] is contiguous and M a multiple of GROUP.
         """
         height, width = block.shape
         # Strided groups (column q + i * width / 8 is in group q): their maxima are long vector operations.
         first = block.reshape(height, SUBGROUP, width // SUBGROUP).max(axis=1)
         second = first.reshape(height, GROUP // SUBGROUP, width // GROUP).max(axis=1)
-        limit = self._limits(second, start, stop)
+        limit = self._limits(first, second, rows)
         found = np.flatnonzero(second > limit[:, None])
         for part in _pieces(found // (width // GROUP)):
             owner, group = np.divmod(found[part], width // GROUP)
@@ -104,18 +108,19 @@ class Candidates:
             owner, at = _look_into(first, base, width // GROUP, GROUP // SUBGROUP, owner, limit)
             base = owner * width + at % (width // SUBGROUP)
             owner, at = _look_into(block, base, width // SUBGROUP, SUBGROUP, owner, limit)
-            self._keep(owner + start, pack(block.reshape(-1)[at], at % width + first_column))
+            self._keep(rows[owner], pack(block.reshape(-1)[at], at % width + first_column))
 
     def offer_columns(
-        self, block: np.ndarray, maxima: "RowGroups", first_row: int, low: int, high: int, start: int
+        self, block: np.ndarray, maxima: "RowGroups", names: np.ndarray, low: int, high: int, start: int
     ) -> None:
-        """Show rows first_row... of a block whose columns are this object's rows: columns low..high are rows start...
+        """Show a block whose columns are this object's rows: columns low..high are rows start...
 
-        ``block`` [R, M] is contiguous and R a multiple of GROUP; ``maxima`` are its own.
+        ``block`` [R, M] is contiguous and R a multiple of GROUP; ``maxima`` are its own; ``names`` int64 [at most R]
+        is what its rows are called here, the rest being padding.
         """
         width = block.shape[1]
         second = np.ascontiguousarray(maxima.second[:, low:high].T)  # [high - low, groups]
-        limit = self._limits(second, start, start + high - low)
+        limit = self._limits(second, second, np.arange(start, start + high - low))
         found = np.flatnonzero(second > limit[:, None])
         for part in _pieces(found // second.shape[1]):
             owner, group = np.divmod(found[part], second.shape[1])
@@ -123,22 +128,24 @@ class Candidates:
             owner, at = _look_into(maxima.first, base, width, GROUP // SUBGROUP, owner, limit)
             base = at // width * (SUBGROUP * width) + (owner + low)
             owner, at = _look_into(block, base, width, SUBGROUP, owner, limit)
-            self._keep(owner + start, pack(block.reshape(-1)[at], at // width + first_row))
+            self._keep(owner + start, pack(block.reshape(-1)[at], names[at // width]))
 
     def _floor(self, kth: np.ndarray, slack: np.ndarray) -> np.ndarray:
         return (kth * (1.0 - np.sign(kth) * self.relative) - slack).astype(np.float32)
 
-    def _limits(self, maxima: np.ndarray, start: int, stop: int) -> np.ndarray:
+    def _limits(self, first: np.ndarray, second: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """What entries must exceed: the rows' thresholds, or for rows still without one the k-th best group maximum."""
-        limit = self.threshold[start:stop]
-        fresh = limit == lowest(self.dtype)
-        if not fresh.any() or maxima.shape[1] < self.k:
+        limit = self.threshold[rows]
+        maxima = second if second.shape[1] >= 2 * self.k else first
+        fresh = np.flatnonzero(limit == lowest(self.dtype))
+        if not len(fresh) or maxima.shape[1] < self.k:
             return limit
+        maxima = maxima[fresh]
         kth = np.partition(maxima, maxima.shape[1] - self.k, axis=1)[:, maxima.shape[1] - self.k]
         if self.dtype == np.int16:
             kth = _bits_to_values(np.maximum(kth, 0))
-        floor = self._floor(kth.astype(np.float32), self.slack[start:stop])
-        return np.where(fresh, self._as_limit(floor), limit)
+        limit[fresh] = self._as_limit(self._floor(kth.astype(np.float32), self.slack[rows[fresh]]))
+        return limit
 
     def _as_limit(self, floor: np.ndarray) -> np.ndarray:
         if self.dtype == np.int16:  # cut, not rounded: at or below the floor

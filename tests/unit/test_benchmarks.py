@@ -125,3 +125,11 @@ def test_a_system_that_fails_ends_the_run(benchmark):
     script = importlib.import_module("common")  # by a name that the new process can import too
     with pytest.raises(SystemExit, match="broken failed"):
         script.in_turns({"broken": script.System(script.lines_of, ("/nowhere/at.all", 1, 1))}, 1, 1)
+
+
+@pytest.mark.slow
+def test_approximate_runs_and_keeps_its_recall():
+    options = ["--n", "1500", "--dim", "32", "--recall-sample", "300", "--exact-sample", "200", "--recall", "0.9"]
+    found = rows(run("approximate", *options))
+    assert {"exact", "approximate", "command"} <= set(found)
+    assert found["exact"][1] == "1.0" and float(found["approximate"][3]) > 0.85

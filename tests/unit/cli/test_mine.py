@@ -49,9 +49,32 @@ def test_every_option_reaches_the_search(command, tmp_path):
     assert np.load(tmp_path / "scores.npy").shape == (60,)
 
 
+def test_approximate_search_reports_its_recall(command, tmp_path, capsys, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("fairseq_distill.mining.approximate._EXACT_SHARE", 1.1)
+    assert cli_main([*command, "--search", "approximate", "--recall", "0.9", "--seed", "3", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["search"] == "approximate" and result["approximate"]["wanted"] == 0.9
+    assert result["approximate"]["recall"]["forward"] >= 0.9 and result["approximate"]["recall"]["sample"] == 60
+    mined = (tmp_path / "mined.tsv").read_text()
+    assert 25 < len(mined.splitlines()) <= 30
+    cli_main([*command, "--search", "approximate", "--recall", "0.9", "--seed", "3"])
+    assert (tmp_path / "mined.tsv").read_text() == mined
+    assert "approximate, recall@1 " in caplog.text and "on 60 sentences searched exactly" in caplog.text
+
+
+def test_auto_goes_by_the_size(command, capsys, monkeypatch):
+    monkeypatch.setattr("fairseq_distill.mining.approximate._EXACT_SHARE", 1.1)
+    for work, search in ((30 * 30 * 16, "exact"), (30 * 30 * 16 - 1, "approximate")):
+        monkeypatch.setattr(defaults, "EXACT_WORK", work)
+        assert cli_main([*command, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["search"] == search
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
+        (["--recall", "1.5"], "recall is 1.5"),
         (["--dim", "5"], "width 16, but 5 is wanted"),
         (["-k", "0"], "k is 0"),
         (["--max-memory", "1K"], "1,024 bytes are too little"),

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.mining import knn as module
-from fairseq_distill.mining import topk
+from fairseq_distill.mining import products, screen, topk
 from fairseq_distill.mining.knn import Neighbours, knn, knn_both
 from fairseq_distill.mining.rows import _widen
 from tests.reference.mining import neighbours
@@ -92,8 +92,8 @@ def test_ties_go_to_the_lower_index(data, n, m, k):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_HEIGHT", data.draw(st.sampled_from([32, 64, 1024])))
         patch.setattr(module, "_WIDTH", data.draw(st.sampled_from([32, 64, 8192])))
-        patch.setattr(module, "_PANEL", data.draw(st.sampled_from([1, 1 << 12, 1 << 19])))
-        patch.setattr(module, "_COLUMNS", data.draw(st.sampled_from([1, 50, 1024])))
+        patch.setattr(screen, "_PANEL", data.draw(st.sampled_from([1, 1 << 12, 1 << 19])))
+        patch.setattr(screen, "_COLUMNS", data.draw(st.sampled_from([1, 50, 1024])))
         patch.setattr(topk, "_PIECE", data.draw(st.sampled_from([1, 7, 1 << 15])))
         patch.setattr(topk, "_TABLE", data.draw(st.sampled_from([1, 100, 1 << 20])))
         for precision in PRECISIONS if "torch" in sys.modules else PRECISIONS[:1]:
@@ -262,14 +262,14 @@ class TestBfloat16:
 
     def test_a_processor_that_rounds_badly_is_found_out(self, monkeypatch, caplog):
         src, tgt = vectors(200, 32, 1), vectors(200, 32, 2)
-        multiply = module._BFloat16Product.multiply
+        multiply = products.BFloat16Product.multiply
 
         def bad(self, height, width):
             block = multiply(self, height, width)
             block[:] = (np.abs(block) // 16) * 16  # four bits lost
             return block
 
-        monkeypatch.setattr(module._BFloat16Product, "multiply", bad)
+        monkeypatch.setattr(products.BFloat16Product, "multiply", bad)
         forward = knn(src, tgt, 4, precision="bfloat16")
         assert_same(forward, knn(src, tgt, 4, precision="float32"))
         assert "float32 is used" in caplog.text
@@ -277,34 +277,34 @@ class TestBfloat16:
     def test_the_bound_is_needed(self, monkeypatch):
         """With a bound of nothing bfloat16 loses neighbours: the tests above can fail."""
         src, tgt = vectors(1500, 64, 1), vectors(1500, 64, 2)
-        monkeypatch.setattr(module._BFloat16Product, "rounding", lambda self, rows: np.zeros(rows.n))
-        monkeypatch.setattr(module, "_BFLOAT16_ROUNDING", 0.0)
-        monkeypatch.setattr(module._BFloat16Product, "within_bound", lambda self, block: True)
+        monkeypatch.setattr(products.BFloat16Product, "rounding", lambda self, rows: np.zeros(rows.n))
+        monkeypatch.setattr(products, "BFLOAT16_ROUNDING", 0.0)
+        monkeypatch.setattr(products.BFloat16Product, "within_bound", lambda self, block: True)
         found = knn(src, tgt, 4, precision="bfloat16")
         assert (found.indices != knn(src, tgt, 4, precision="float32").indices).any()
 
 
 def test_bfloat16_only_where_it_pays(monkeypatch):
-    monkeypatch.setattr(module, "_fast_bfloat16", lambda: True)
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(products, "_fast_bfloat16", lambda: True)
+    monkeypatch.setattr(products.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "torch", object())
-    assert module.bfloat16_pays(10_000, 10_000, 1024)
-    assert not module.bfloat16_pays(1000, 1000, 1024)
+    assert products.bfloat16_pays(10_000, 10_000, 1024)
+    assert not products.bfloat16_pays(1000, 1000, 1024)
     monkeypatch.delitem(sys.modules, "torch")
-    assert not module.bfloat16_pays(10_000, 10_000, 1024)
-    assert not module.bfloat16_pays(100, 100, 1024)
-    monkeypatch.setattr(module, "_fast_bfloat16", lambda: False)
-    assert not module.bfloat16_pays(100_000, 100_000, 1024)
+    assert not products.bfloat16_pays(10_000, 10_000, 1024)
+    assert not products.bfloat16_pays(100, 100, 1024)
+    monkeypatch.setattr(products, "_fast_bfloat16", lambda: False)
+    assert not products.bfloat16_pays(100_000, 100_000, 1024)
 
 
 def test_without_torch_everything_works_in_float32(monkeypatch):
-    monkeypatch.setattr(module, "_fast_bfloat16", lambda: True)
-    monkeypatch.setattr(module, "_WORTH_IMPORT", 0)
-    monkeypatch.setattr(module, "_WORTH_TRYING", 0)
+    monkeypatch.setattr(products, "_fast_bfloat16", lambda: True)
+    monkeypatch.setattr(products, "_WORTH_IMPORT", 0)
+    monkeypatch.setattr(products, "_WORTH_TRYING", 0)
     monkeypatch.setitem(sys.modules, "torch", None)  # what an import then raises is an ImportError
     src, tgt = vectors(20, 8, 1), vectors(20, 8, 2)
     for spec in (None, object()):  # not installed; installed, but broken
-        monkeypatch.setattr(module.importlib.util, "find_spec", lambda name, spec=spec: spec)
+        monkeypatch.setattr(products.importlib.util, "find_spec", lambda name, spec=spec: spec)
         assert_array_equal(knn(src, tgt, 2).indices, neighbours(src, tgt, 2)[1])
     with pytest.raises(ConfigError, match="PyTorch"):
         knn(src, tgt, 2, precision="bfloat16")

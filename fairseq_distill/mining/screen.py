@@ -1,0 +1,147 @@
+"""From blocks of a product to exact neighbours: candidates are collected, and what is collected is measured one by one."""
+
+from dataclasses import dataclass
+from typing import Callable, List, Optional, Tuple, Union
+
+import numpy as np
+
+from fairseq_distill.mining.rows import UnitRows, Workers, exact_cosines, spans
+from fairseq_distill.mining.topk import EMPTY, GROUP, Candidates, RowGroups, pack, packed_columns, packed_values
+
+Progress = Callable[[int, int], None]
+
+_PANEL, _COLUMNS = 1 << 19, 1024  # entries, columns of a block that one thread looks at in one go
+_TABLE = 1 << 18  # candidates that are measured in one go
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The K nearest rows of the other side for each of N rows, best first; equal cosines by ascending index.
+
+    Attributes:
+        cosines: float32 [N, K], descending; 0 with a zero row.
+        indices: int64 [N, K].
+
+    A neighbour that an approximate search did not find has index -1 and cosine -inf; an exact one finds all.
+    """
+
+    cosines: np.ndarray
+    indices: np.ndarray
+
+
+def empty_neighbours(n: int, k: int) -> Neighbours:
+    """Room for the k neighbours of n rows."""
+    return Neighbours(np.empty((n, k), np.float32), np.empty((n, k), np.int64))
+
+
+def no_neighbours(n: int, k: int) -> Neighbours:
+    """Of n rows, none of whose k neighbours has been found yet."""
+    return Neighbours(np.full((n, k), -np.inf, np.float32), np.full((n, k), -1, np.int64))
+
+
+def merge(into: Neighbours, rows: Union[slice, np.ndarray], found: Neighbours) -> None:
+    """Put the best of what is known and of what was found into ``rows`` of ``into``; both may hold the same neighbour.
+
+    Exact cosines have the same bits wherever they were measured, so that a neighbour is known again.
+    """
+    k = into.indices.shape[1]
+    known = Neighbours(into.cosines[rows], into.indices[rows])
+    table = np.concatenate([_keys(known), _keys(found)], axis=1)
+    table.sort(axis=1)
+    table[:, 1:][table[:, 1:] == table[:, :-1]] = EMPTY
+    table.sort(axis=1)
+    best = table[:, : -k - 1 : -1]
+    into.cosines[rows] = packed_values(best)
+    into.indices[rows] = np.where(best == EMPTY, -1, packed_columns(best))
+
+
+def _keys(found: Neighbours) -> np.ndarray:
+    return np.where(found.indices < 0, EMPTY, pack(found.cosines, found.indices))
+
+
+def offer(
+    block: np.ndarray,
+    rows: Candidates,
+    row_ids: np.ndarray,
+    columns: Optional[Candidates],
+    column_span: Tuple[int, int],
+    workers: Workers,
+    names: Optional[np.ndarray] = None,
+    first: int = 0,
+) -> None:
+    """Show a block to the candidates of its rows and of its columns, in pieces that stay in a core's cache.
+
+    Args:
+        block: padded on both sides to a multiple of GROUP, see :mod:`fairseq_distill.mining.products`.
+        rows: candidates of rows; the block's belong to ``row_ids``, int64 [H], all different.
+        columns: its rows from ``first`` on are the block's columns; None when nobody asks for them.
+        column_span: what the columns are called in ``rows``.
+        names: int64 [H], what the rows are called in ``columns``; ``row_ids`` when None.
+    """
+    left, right = column_span
+    height = len(row_ids)
+    maxima = RowGroups(block) if columns is not None else None
+
+    def panel(span: Tuple[int, int]) -> None:
+        start, stop = span[0], min(span[1], height)
+        rows.offer_rows(block[start:stop], left, row_ids[start:stop])
+        if maxima is not None:
+            maxima.fill(block, *span)
+
+    workers.each(panel, spans(0, len(block), max(GROUP, _PANEL // block.shape[1] // GROUP * GROUP)))
+    if columns is None or maxima is None:
+        return
+    kept, groups, called = columns, maxima, row_ids if names is None else names
+    workers.each(
+        lambda span: kept.offer_columns(block, groups, called, span[0], span[1], first + span[0]),
+        spans(0, right - left, _COLUMNS),
+    )
+
+
+def settle(
+    found: Candidates,
+    own: UnitRows,
+    other: UnitRows,
+    first: int,
+    into: Neighbours,
+    workers: Workers,
+    names: Optional[np.ndarray] = None,
+    low: Optional[int] = None,
+) -> np.ndarray:
+    """Measure the candidates exactly and write the k best into rows first... of ``into``.
+
+    Args:
+        found: its rows are rows low... of ``own`` (first... when None), its columns rows of ``other``.
+        names: int64, what the rows of ``other`` are called in the result; their numbers when None.
+
+    Returns:
+        int64, ascending: the rows of ``found`` whose candidates may not be all. Where there were fewer than k of them, the
+        rest has the index -1 and the cosine -inf.
+    """
+    low = first if low is None else low
+    undecided: List[np.ndarray] = [np.empty(0, np.int64)]
+    k, spare = found.k, found.capacity - found.k
+    for start, stop in spans(0, len(found.keys), max(1, _TABLE // found.capacity)):
+        keys = found.keys[start:stop]
+        table = np.full(keys.shape, EMPTY)
+
+        def measure(wanted: np.ndarray) -> None:
+            row, columns = np.nonzero(wanted)[0], packed_columns(keys[wanted])
+            cosines = np.empty(len(row), np.float32)
+            exact_cosines(own, row + low + start, other, columns, workers, cosines)
+            table[wanted] = pack(cosines, columns if names is None else names[columns])
+
+        likely = np.zeros(keys.shape, bool)
+        likely[:, spare:] = keys[:, spare:] != EMPTY
+        measure(likely)
+        # The others matter where their bound reaches the worst of the k that are known exactly now.
+        known = packed_values(table[:, spare:].min(axis=1))[:, None]
+        measure(~likely & (keys != EMPTY) & (found.ceiling(packed_values(keys), start, stop) >= known))
+        table.sort(axis=1)
+        best = table[:, : -k - 1 : -1]
+        into.cosines[first + start : first + stop] = packed_values(best)
+        into.indices[first + start : first + stop] = np.where(best == EMPTY, -1, packed_columns(best))
+        undecided.append(start + np.flatnonzero(~found.complete(start, stop)))
+        own.release()
+        other.release_if_large()
+    return np.concatenate(undecided)
