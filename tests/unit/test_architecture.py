@@ -57,7 +57,10 @@ for _part in ("embedding", "teachers"):  # both load a teacher of any kind
 # The programs of data_prep and of the recipes, which nobody imports; one of them lets the teacher embed its side.
 PROGRAMS = {
     "data_prep": (FILES | {"data", "cli", "embedding", "teachers", "teachers/sbert_tokenizer"}, {"numpy", "sentencepiece", "sacremoses"}),
-    "recipes": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch", "mtdata"}),
+    "recipes": (
+        MODELS | MINING | {"cli", "embedding"},
+        {"numpy", "torch", "mtdata", "mteb", "datasets", "sentence_transformers"},
+    ),
     "recipes/ablation": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch", "sentencepiece"}),
     "recipes/nmt": (FILES | {"evaluation", "cli"}, {"sentencepiece", "sacrebleu", "spm_training"}),  # one of data_prep's
 }
