@@ -84,6 +84,7 @@ _CURRICULUM = {"curriculum": "progressive", "curriculum-increments": str(INCREME
 _PACINGS = ("root", "step", "epoch", "mixed")
 _CONTRAST = {"distil-weight": "0", "contrastive-weight": "1"}
 _QUEUE = {**_CONTRAST, "contrastive-queue": "4096"}
+_DEFAULT = {"lexical-path": "fitted", **_QUEUE, "distil-weight": "1"}  # of recipes/student.sh
 
 _VARIANTS = (
     Variant("base", "base: mean-pooled, cosine"),
@@ -113,16 +114,9 @@ _VARIANTS = (
     Variant("contrastive-queue", "contrastive, queue of 4,096", _QUEUE),
     Variant("cosine-queue", "cosine and contrastive, queue of 4,096", {**_QUEUE, "distil-weight": "1"}),
     Variant("lexical", "lexical path, fitted", {"lexical-path": "fitted"}),
-    Variant(
-        "lexical-queue",
-        "lexical path; cosine and contrastive, queue of 4,096 (the default student)",
-        {"lexical-path": "fitted", **_QUEUE, "distil-weight": "1"},
-    ),
-    Variant(
-        "lexical-queue-curriculum",
-        "the same with a progressive curriculum",
-        {"lexical-path": "fitted", **_QUEUE, "distil-weight": "1", **_CURRICULUM},
-    ),
+    Variant("lexical-queue", "the default student: the same; cosine and contrastive, queue of 4,096", _DEFAULT),
+    Variant("lexical-queue-curriculum", "the default student + curriculum", {**_DEFAULT, **_CURRICULUM}),
+    Variant("lexical-queue-mlm", "the default student + MLM", {**_DEFAULT, **_MLM}),
 )
 VARIANTS: Dict[str, Variant] = {variant.name: variant for variant in _VARIANTS}
 
@@ -189,7 +183,11 @@ CLAIMS = (
     Claim(
         "i",
         "The default student, with a fitted lexical path and a queue, against the paper's",
-        (Comparison(_MINILM_BASE, ("base", "lexical", "lexical-queue", "lexical-queue-curriculum")),),
+        (
+            Comparison(
+                _MINILM_BASE, ("base", "lexical", "lexical-queue", "lexical-queue-mlm", "lexical-queue-curriculum")
+            ),
+        ),
     ),
     Claim(
         "j",
