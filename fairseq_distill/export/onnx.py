@@ -57,7 +57,7 @@ def onnx(student: StudentOrPath, output: PathLike, force: bool = False) -> List[
 
 
 def write_model(student: Student, path: Path) -> None:
-    """Trace the encoder on two padded sentences; its forward pass has no branch that other ids would take."""
+    """Trace the encoder on two sentences, one of them padded: so the trace has the mask, and goes for every batch."""
     sample = torch.tensor([[5, 6, 7, EOS], [6, EOS, PAD, PAD]]).clamp_max(student.model.shape.vocabulary - 1)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # numbers that PyTorch takes for constants are ones: widths, limits

@@ -181,7 +181,7 @@ class StudentEncoder(nn.Module):
         x = x + self.positions[first : first + tokens.size(1)].to(x.dtype)
         x = dropout(x, self.dropout.residual, self.training)
         mask = None
-        if torch.jit.is_tracing() or bool(padding.any()):  # a trace serves every batch, so it takes the general way
+        if bool(padding.any()):
             mask = ~padding[:, None, None, :]
         for layer in self.layers:
             x = layer(x, mask)

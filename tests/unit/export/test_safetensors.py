@@ -1,6 +1,8 @@
 """A student without pickle: the same vectors and fingerprint, every fault one sentence."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -73,3 +75,32 @@ def test_an_exported_student_carries_its_vocabulary(student, tmp_path):
     safetensors(student, tmp_path / "out")
     with pytest.raises(ConfigError, match="carries its own vocabulary"):
         open_encoder(str(tmp_path / "out"), spm="x.spm")
+
+
+# Whoever will not load a pickle: no fairseq, and every way to one ends in an error.
+_USER = """
+import json, pickle, sys
+for name in ("fairseq", "omegaconf", "hydra"):
+    sys.modules[name] = None
+import numpy, torch
+from fairseq_distill.embedding.registry import open_encoder
+
+def refuse(*_args, **_kwargs):
+    raise AssertionError("a pickle was opened")
+
+torch.load = pickle.load = pickle.loads = refuse
+numpy.save(sys.argv[2], open_encoder(sys.argv[1], "cpu", "float32").encode(json.loads(sys.argv[3])), allow_pickle=False)
+assert not [name for name in sys.modules if name.startswith("fairseq.")]
+"""
+
+
+@pytest.mark.parametrize("student", ["laser3", "lexical path, as for MiniLM"], indirect=True)
+def test_a_folder_loads_without_fairseq_and_without_pickle(student, tmp_path):
+    safetensors(student, tmp_path / "out")
+    arguments = [str(tmp_path / "out"), str(tmp_path / "rows.npy"), json.dumps(LINES)]
+    ran = subprocess.run([sys.executable, "-c", _USER, *arguments], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "rows.npy"), rows_of(student))
+    arguments[0] = str(student)  # the checkpoint itself is one
+    ran = subprocess.run([sys.executable, "-c", _USER, *arguments], capture_output=True, text=True, check=False)
+    assert ran.returncode != 0 and "a pickle was opened" in ran.stderr
