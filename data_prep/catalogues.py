@@ -15,13 +15,13 @@ from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from catalogue_files import Catalogue, read_mo, read_po, read_registry
 from catalogue_text import clean_message
-from chunks import Progress
 
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error, write_text
 from fairseq_distill.formats.lines import write_lines
 from fairseq_distill.languages import parse_language
+from fairseq_distill.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def extract(files: Sequence[Path], registries: Sequence[Path]) -> Tuple[List[Tup
     """
     kept: Dict[Tuple[str, str], Tuple[str, str]] = {}
     counts: "Counter[str]" = Counter()
-    progress = Progress("catalogues", len(files), "files")
+    progress = Progress("catalogues", len(files), unit="files")
 
     def add(pairs: Iterable[Tuple[str, str, bool]]) -> None:
         for pair in pairs:

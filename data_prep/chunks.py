@@ -1,17 +1,13 @@
 """Long files in parts: read in chunks, worked on by all cores, results in the order of the lines."""
 
 import itertools
-import logging
 import os
-import time
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable, Deque, Iterable, Iterator, List, TypeVar
 
 from fairseq_distill.errors import DataError
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -62,30 +58,3 @@ def ordered_map(function: Callable[[T], R], items: Iterable[T], workers: int) ->
         finally:
             for future in waiting:
                 future.cancel()
-
-
-class Progress:
-    """Says now and then how far a long step is, and at what rate."""
-
-    def __init__(self, label: str, total: int, unit: str = "lines", every_s: float = 10.0):
-        self.label, self.total, self.unit, self.every_s = label, total, unit, every_s
-        self.done = 0
-        self._start = self._said = time.monotonic()
-
-    def add(self, n: int) -> None:
-        """Count ``n`` more."""
-        self.done += n
-        now = time.monotonic()
-        if now - self._said >= self.every_s:
-            self._said = now
-            logger.info(f"{self.label} | {self.done:,} of {self.total:,} {self.unit} | {self.rate:,.0f} {self.unit}/s")
-
-    @property
-    def seconds(self) -> float:
-        """Since the start."""
-        return time.monotonic() - self._start
-
-    @property
-    def rate(self) -> float:
-        """Units a second, so far."""
-        return self.done / max(self.seconds, 1e-6)

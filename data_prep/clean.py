@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from chunks import Progress, available_workers, in_chunks, ordered_map
+from chunks import available_workers, in_chunks, ordered_map
 from plan import Plan, Source, read_plan
 from stamps import HERE, PACKAGE, Stamps, Step
 
@@ -30,6 +30,7 @@ from fairseq_distill.formats.atomic import atomic_path
 from fairseq_distill.formats.lines import count_lines, iter_lines, require_same_length
 from fairseq_distill.formats.manifest import Count
 from fairseq_distill.languages import parse_language, script_of
+from fairseq_distill.progress import Progress
 from fairseq_distill.text import strip_controls
 
 logger = logging.getLogger(__name__)
@@ -249,7 +250,7 @@ def clean_corpus(source: Source, outputs: List[Path], workers: int) -> Dict[str,
     light = source.split == "valid"
     scripts = [expected_scripts(lang, path) for lang, path in source.sides()]
     work = functools.partial(clean_chunk, scripts=scripts, light=light)
-    progress = Progress(f"clean | {source.name}", totals[0])
+    progress = Progress(f"clean | {source.name}", totals[0], unit="lines")
     counts = np.zeros(len(REASONS), dtype=np.int64)
     repeats: List[np.ndarray] = []
     with ExitStack() as stack:

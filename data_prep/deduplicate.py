@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
-from chunks import CHUNK_LINES, Progress, available_workers, in_chunks, ordered_map
+from chunks import CHUNK_LINES, available_workers, in_chunks, ordered_map
 from clean import CODE as CLEAN_CODE
 from clean import KEY_COLUMNS, clean_step, data_parser, join_lines, line_keys, tidy
 from plan import Plan, Source, read_plan
@@ -26,6 +26,7 @@ from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import atomic_path
 from fairseq_distill.formats.lines import iter_lines
 from fairseq_distill.formats.manifest import Count
+from fairseq_distill.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ def _read_keys(source: Source, data: Path) -> np.ndarray:
 
 
 def _write(source: Source, data: Path, rows: np.ndarray, reasons: np.ndarray) -> Count:
-    progress = Progress(f"deduplicate | {source.name}", len(reasons))
+    progress = Progress(f"deduplicate | {source.name}", len(reasons), unit="lines")
     names = [f"{source.name}.{lang}" for lang, _ in source.sides()]
     write_kept(
         [data / "filtered" / name for name in names], [data / "clean" / name for name in names],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
-from chunks import Progress, available_workers, in_chunks, ordered_map
+from chunks import available_workers, in_chunks, ordered_map
 from clean import data_parser
 from deduplicate import kept_sources
 from plan import Source, read_plan
@@ -20,6 +20,7 @@ from fairseq_distill.cli.common import run_command
 from fairseq_distill.formats.atomic import atomic_path
 from fairseq_distill.formats.dictionary import SPECIALS, UNK, Dictionary, read_dictionary
 from fairseq_distill.formats.lines import count_lines, iter_lines
+from fairseq_distill.progress import Progress
 from fairseq_distill.text import NORMALISER, StudentTokenizer
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def encode_corpus(source: Source, lang: str, data: Path, workers: int) -> Dict[s
     text = data / "clean" / name
     work = functools.partial(encode_lines, model=str(data / MODEL), dictionary=str(data / DICTIONARY))
     label = f"encode | {side_name(source, lang)}"
-    progress = Progress(label, count_lines(text))
+    progress = Progress(label, count_lines(text), unit="lines")
     n_pieces = n_unknown = 0
     with atomic_path(data / "pieces" / name) as temporary, open(temporary, "wb") as stream:
         for block, pieces, unknown in ordered_map(work, in_chunks(iter_lines(text)), workers):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 import sentencepiece
-from chunks import Progress, available_workers, in_chunks, ordered_map
+from chunks import available_workers, in_chunks, ordered_map
 from clean import data_parser, join_lines
 from deduplicate import STEP as DEDUPLICATE
 from deduplicate import kept_sources, student_sides
@@ -29,6 +29,7 @@ from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.atomic import atomic_path, disk_error, write_text
 from fairseq_distill.formats.dictionary import MASK, Dictionary, laser_dictionary, read_dictionary
 from fairseq_distill.formats.lines import iter_lines
+from fairseq_distill.progress import Progress
 from fairseq_distill.text import NORMALISER, StudentTokenizer
 
 logger = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def train_spm(plan: Plan, data: Path, workers: int, size: Optional[int] = None) 
     n_lines = sum(drawn.values())
     shares = ", ".join(f"{lang} {n:,} ({100 * n / n_lines:.1f}%)" for lang, n in drawn.items())
     logger.info(f"train_spm | {n_lines:,} lines drawn: {shares} | {wanted:,} pieces wanted")
-    progress = Progress("train_spm | normalise", n_lines)
+    progress = Progress("train_spm | normalise", n_lines, unit="lines")
     text = data / "spm.txt.tmp"
     try:
         with open(text, "wb") as stream:

@@ -65,11 +65,22 @@ done
 [[ -z "$MINUTES" || "$MINUTES" =~ ^[0-9]+(\.[0-9]+)?$ ]] || die "--max-minutes $MINUTES is not a number."
 [[ -n "$UPDATES$MINUTES" ]] || MINUTES=60
 
+time_left() { # time_left UPDATE LAST UPDATES_A_SECOND: hours, minutes and seconds to the last update, "?" where that is not known
+  local rate
+  [[ "$1$2" =~ ^[0-9]+$ && "$2" =~ ^[0-9]+$ && "$3" =~ ^[0-9]+(\.[0-9]+)?$ ]] || { echo "?"; return; }
+  printf -v rate '%.2f' "$3"
+  rate=$((10#${rate/./}))
+  ((rate > 0 && $2 >= $1)) || { echo "?"; return; }
+  local left=$((($2 - $1) * 100 / rate))
+  printf '%d:%02d:%02d' $((left / 3600)) $((left / 60 % 60)) $((left % 60))
+}
+
 show_progress() { # of fairseq's log, a line each interval; not awk, which may wait for more input before it prints
-  local line number='"([0-9.e+-]+|nan|inf)"'
+  local line number='"([0-9.e+-]+|nan|inf)"' last="$1"
   while IFS= read -r line; do
     if [[ "$line" =~ "| train_inner |".*'"loss": '$number.*'"ups": '$number.*'"num_updates": '$number.*'"wall": '$number ]]; then
-      printf 'update %6s | loss %s | %s updates/s | %s s\n' "${BASH_REMATCH[3]}" "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" >&2
+      printf 'update %6s of %s | loss %s | %s updates/s | %s s, at most %s left\n' "${BASH_REMATCH[3]}" "$last" "${BASH_REMATCH[1]}" \
+        "${BASH_REMATCH[2]}" "${BASH_REMATCH[4]}" "$(time_left "${BASH_REMATCH[3]}" "$last" "${BASH_REMATCH[2]}")" >&2
     elif [[ "$line" =~ "| valid |".*'"valid_xsim": '$number.*'"valid_num_updates": '$number ]]; then
       printf 'update %6s | validation | xsim %s %%\n' "${BASH_REMATCH[2]}" "${BASH_REMATCH[1]}" >&2
     fi
@@ -119,7 +130,7 @@ if [[ -f "$WORK/trained" ]]; then
 else
   if [[ -d "$WORK/checkpoints" ]]; then python "$REPO/recipes/mend_checkpoints.py" --quiet "$WORK/checkpoints"; fi
   log "training; the whole log is $WORK/log/fairseq-train.log"
-  "${train[@]}" 2>&1 | tee -a "$WORK/log/fairseq-train.log" | show_progress || {
+  "${train[@]}" 2>&1 | tee -a "$WORK/log/fairseq-train.log" | show_progress "$(option_value max-update "${train[@]}")" || {
     tail -n 15 "$WORK/log/fairseq-train.log" >&2
     die "fairseq-train failed; its last lines are above."
   }
@@ -127,6 +138,7 @@ else
 fi
 
 # 3: embed the valid sets, judge, report.
+log "judging the student, the teacher and a random student on the valid sets"
 python "$REPO/recipes/write_results.py" --quiet --work "$WORK" --command "bash recipes/student.sh$called"
 python -m fairseq_distill.cli.report --quiet --work "$WORK" >/dev/null
 printf '\nbest checkpoint  %s\nresults          %s\nreport           %s\n' \

@@ -9,6 +9,7 @@ from typing import Callable, Optional, Sequence
 
 from fairseq_distill import __version__
 from fairseq_distill.errors import DistillError
+from fairseq_distill.progress import WipingHandler, wipe
 
 logger = logging.getLogger("fairseq_distill")
 
@@ -53,7 +54,7 @@ def run_command(
         level=logging.WARNING if args.quiet else logging.INFO,
         format="%(asctime)s | %(levelname)s | %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
-        stream=sys.stderr,
+        handlers=[WipingHandler(sys.stderr)],
     )
     words = shlex.join(list(argv) if argv is not None else sys.argv[1:])
     logger.info(f"{parser.prog} {words} | version {__version__} | python {platform.python_version()}")
@@ -63,6 +64,7 @@ def run_command(
         main(args)
         sys.stdout.flush()  # a full disk behind it shows here
     except DistillError as error:
+        wipe()
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -71,6 +73,7 @@ def run_command(
         print(f"{parser.prog}: error: {_plain(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        wipe()
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 130
     return 0

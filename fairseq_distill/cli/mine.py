@@ -7,13 +7,13 @@ from typing import Optional, Sequence
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import logger, make_parser, run_command
-from fairseq_distill.cli.progress import ProgressLine
 from fairseq_distill.cli.sizes import add_embedding_options, byte_size
 from fairseq_distill.mining.knn import PRECISIONS
 from fairseq_distill.mining.margin import MARGINS
 from fairseq_distill.mining.matching import RETRIEVALS
 from fairseq_distill.mining.pairs import mine
 from fairseq_distill.mining.search import SEARCHES
+from fairseq_distill.progress import ProgressLine
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ import numpy as np
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import logger, make_parser, run_command
 from fairseq_distill.cli.sizes import add_embedding_options
-from fairseq_distill.encoder import encode_in_order
+from fairseq_distill.encoder import encode_stream
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.evaluation.paired import compare
 from fairseq_distill.evaluation.xsim import XsimResult, bootstrap_interval, result_of, wrong_sentences
@@ -21,6 +21,9 @@ from fairseq_distill.formats.embeddings import open_embeddings, read_info, requi
 from fairseq_distill.formats.lines import read_lines, require_file, require_same_length
 from fairseq_distill.mining.knn import PRECISIONS
 from fairseq_distill.mining.margin import MARGINS
+from fairseq_distill.progress import Progress, ProgressLine
+
+_BLOCK = 1024  # sentences between two looks at the clock
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,7 +107,14 @@ def _encode(spec: str, sentences: List[str]) -> Tuple[np.ndarray, Optional[str]]
     from fairseq_distill.embedding.registry import open_encoder  # brings PyTorch, which embedding files do without
 
     encoder = open_encoder(spec)
-    return encode_in_order(encoder, sentences), encoder.space
+    if not sentences:
+        return np.empty((0, encoder.dim), np.float32), encoder.space
+    progress = Progress(f"xsim | embed with {spec}", len(sentences))
+    blocks = []
+    for rows in encode_stream(encoder, (sentences[i : i + _BLOCK] for i in range(0, len(sentences), _BLOCK))):
+        blocks.append(rows)
+        progress.add(len(rows))
+    return np.concatenate(blocks), encoder.space
 
 
 def _check_spaces(args: argparse.Namespace, spaces: List[Optional[str]], files: Tuple[Optional[str], ...]) -> None:
@@ -204,7 +214,10 @@ def _main(args: argparse.Namespace) -> None:
         judged = [xsimpp(src, tgt, rows, lines, augmented, one, args.k, about, names=names) for one in margins]
         shown = [_row(one.result, args, {"kinds": one.kinds}) for one in judged]
     else:
-        wrong = wrong_sentences(src, tgt, margins, args.k, lines, names=names, precision=args.precision)
+        with ProgressLine("xsim", "million pairs compared", 1e-6, quiet=args.quiet) as line:
+            wrong = wrong_sentences(
+                src, tgt, margins, args.k, lines, names=names, precision=args.precision, progress=line
+            )
         second = {}
         if args.baseline is not None or args.baseline_encoder is not None:
             base = _baseline(args, tgt, tgt_space)

@@ -26,7 +26,8 @@ from fairseq_distill.formats.lines import count_lines, iter_lines, require_file
 from fairseq_distill.formats.manifest import SPLITS, Manifest, read_manifest
 from fairseq_distill.formats.partial import PartialRows, is_current
 from fairseq_distill.formats.shards import Shard, parse_shard
-from fairseq_distill.teachers.stream import Progress, append_encoded, chunks, describe, settings_of
+from fairseq_distill.progress import Progress
+from fairseq_distill.teachers.stream import append_encoded, chunks, describe, settings_of
 
 logger = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.embeddings import EmbeddingInfo, open_embeddings, read_info, sidecar_path
 from fairseq_distill.formats.partial import PartialRows, is_current
 from fairseq_distill.formats.shards import Shard
+from fairseq_distill.progress import Progress
 from fairseq_distill.teachers.store import (
     Distinct,
     Source,
@@ -27,7 +28,7 @@ from fairseq_distill.teachers.store import (
     sources_of,
     write_rows,
 )
-from fairseq_distill.teachers.stream import Progress, append_encoded, chunks, describe, settings_of
+from fairseq_distill.teachers.stream import append_encoded, chunks, describe, settings_of
 
 logger = logging.getLogger(__name__)
 

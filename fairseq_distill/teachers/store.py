@@ -25,7 +25,8 @@ from fairseq_distill.formats.embeddings import (
 )
 from fairseq_distill.formats.lines import count_lines, iter_lines, require_file
 from fairseq_distill.formats.partial import PartialRows, is_current, read_partial_key
-from fairseq_distill.teachers.stream import Progress, append_encoded, chunks, describe, require_distinct, settings_of
+from fairseq_distill.progress import Progress
+from fairseq_distill.teachers.stream import append_encoded, chunks, describe, require_distinct, settings_of
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """Sentences to rows on the disk, chunk by chunk: what ``fairseq-teach`` and ``fairseq-embed`` do alike."""
 
 import logging
-import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
@@ -10,41 +9,9 @@ from fairseq_distill.encoder import SentenceEncoder, encode_stream
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.embeddings import EmbeddingInfo
 from fairseq_distill.formats.partial import PartialRows
+from fairseq_distill.progress import Progress
 
 logger = logging.getLogger(__name__)
-
-REPORT_EVERY_S = 10.0
-
-
-class Progress:
-    """Logs how much is done, how fast and for how long still, at most every ten seconds.
-
-    Args:
-        what: the word before the numbers.
-        total: sentences in all, or None when that is not known.
-        done: sentences that an earlier run did.
-    """
-
-    def __init__(self, what: str, total: Optional[int], done: int = 0):
-        self.what, self.total, self.done, self.earlier = what, total, done, done
-        self.start = self.last = time.monotonic()
-
-    def add(self, sentences: int) -> None:
-        """Count sentences, and log when it is time."""
-        self.done += sentences
-        now = time.monotonic()
-        if now - self.last < REPORT_EVERY_S and self.done != self.total:
-            return
-        self.last = now
-        rate = (self.done - self.earlier) / max(now - self.start, 1e-9)
-        if self.total is None:
-            logger.info(f"{self.what} | {self.done:,} sentences | {rate:,.0f} sentences/s")
-            return
-        left = (self.total - self.done) / max(rate, 1e-9)
-        share = 100 * self.done / max(self.total, 1)
-        done = f"{self.done:,} of {self.total:,} sentences ({share:.0f}%)"
-        logger.info(f"{self.what} | {done} | {rate:,.0f} sentences/s | {left:,.0f} s left")
-
 
 def chunks(sentences: Iterator[str], size: int) -> Iterator[List[str]]:
     """Lists of ``size`` sentences; the last may be shorter, none is empty."""

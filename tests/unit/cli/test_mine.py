@@ -1,6 +1,5 @@
 """``fairseq-mine`` from its command line."""
 
-import io
 import json
 import subprocess
 import sys
@@ -10,7 +9,6 @@ import pytest
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.mine import cli_main
-from fairseq_distill.cli.progress import ProgressLine
 from fairseq_distill.cli.sizes import byte_size
 
 
@@ -117,26 +115,3 @@ def test_byte_size(text, size):
 def test_byte_size_refuses(text):
     with pytest.raises(Exception, match="is no size"):
         byte_size(text)
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_progress_only_after_seconds_and_only_on_a_terminal(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr("fairseq_distill.cli.progress.time.monotonic", lambda: now[0])
-    screen, log = Terminal(), io.StringIO()
-    with ProgressLine("mine", "pairs", stream=screen) as line, ProgressLine("mine", "pairs", stream=log) as other:
-        for seconds, done in ((1, 10), (4, 400), (4.1, 410), (5, 500), (4000, 1000)):
-            now[0] = 100 + seconds
-            line(done, 100_000)
-            other(done, 100_000)
-            if seconds == 1:
-                assert screen.getvalue() == ""
-    assert log.getvalue() == ""
-    assert "mine 0.4 % | 100.0 pairs/s | 16:36 left" in screen.getvalue()
-    assert "0.4 % | 100.0 pairs/s | 16:35" not in screen.getvalue()
-    assert " 110:00:00 left" in screen.getvalue()
-    assert screen.getvalue().endswith(" \r")

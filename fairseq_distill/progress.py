@@ -1,0 +1,141 @@
+"""How far long work has come: on a terminal one line, rewritten in place; elsewhere next to nothing."""
+
+import logging
+import sys
+import time
+from typing import Optional, TextIO
+
+logger = logging.getLogger(__name__)
+
+FIRST_S = 3.0  # work that is done sooner says nothing
+EVERY_S = 0.5  # between two rewritings
+HEARTBEAT_S = 600.0  # between two lines of a log that no terminal shows: it stays short, and one sees that the job lives
+
+
+class ProgressLine:
+    """Call with (done, total); shows share, rate and time left once the work has taken a few seconds.
+
+    Writes nothing when ``stream`` is no terminal, so that logs stay free of it. Use as a context manager: the line is
+    wiped at the end. One line is shown at a time, and :func:`wipe` takes it away before something else is written.
+
+    Args:
+        what: the work, in one word.
+        unit: what is counted.
+        scale: units in one of what ``done`` counts.
+        earlier: how much an earlier run had done, which the rate leaves out.
+    """
+
+    shown: "Optional[ProgressLine]" = None  # the line that stands on the terminal now
+
+    def __init__(
+        self,
+        what: str,
+        unit: str,
+        scale: float = 1.0,
+        stream: Optional[TextIO] = None,
+        quiet: bool = False,
+        earlier: float = 0.0,
+    ):
+        self.what, self.unit, self.scale, self.earlier = what, unit, scale, earlier
+        self.stream = stream or sys.stderr
+        self.active = not quiet and self.stream.isatty()
+        self.started = self.last = time.monotonic()
+        self.width = 0
+
+    def __call__(self, done: float, total: Optional[float]) -> None:
+        now = time.monotonic()
+        if not self.active or now - self.started < FIRST_S or (now - self.last < EVERY_S and done != total):
+            return
+        self.last = now
+        text = described(self.what, self.unit, done, total, (done - self.earlier) / (now - self.started), self.scale)
+        self.stream.write("\r" + text.ljust(self.width))
+        self.stream.flush()
+        self.width = len(text)
+        ProgressLine.shown = self
+
+    def wipe(self) -> None:
+        """Take the line away, if it stands there."""
+        if self.width:
+            self.stream.write("\r" + " " * self.width + "\r")
+            self.stream.flush()
+            self.width = 0
+        if ProgressLine.shown is self:
+            ProgressLine.shown = None
+
+    def __enter__(self) -> "ProgressLine":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.wipe()
+
+
+class Progress:
+    """Counts long work with :meth:`add`. On a terminal a :class:`ProgressLine`; elsewhere a log line every ten minutes.
+
+    Nothing is shown where the log is set to warnings (``--quiet``).
+
+    Args:
+        what: the work.
+        total: how much there is in all, or None when that is not known.
+        done: how much an earlier run did.
+        unit: what is counted.
+    """
+
+    def __init__(self, what: str, total: Optional[int], done: int = 0, unit: str = "sentences"):
+        self.what, self.total, self.done, self.earlier, self.unit = what, total, done, done, unit
+        quiet = not logger.isEnabledFor(logging.INFO)
+        self.line = ProgressLine(what, unit, quiet=quiet, earlier=done)
+        self.start = self.last = time.monotonic()
+
+    def add(self, n: int) -> None:
+        """Count ``n`` more, and show it when it is time."""
+        self.done += n
+        if self.line.active:
+            self.line(self.done, self.total)
+            if self.done == self.total:
+                self.line.wipe()
+            return
+        now = time.monotonic()
+        if now - self.last >= HEARTBEAT_S:
+            self.last = now
+            logger.info(described(self.what, self.unit, self.done, self.total, self.rate))
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.start
+
+    @property
+    def rate(self) -> float:
+        """Units a second of this run, so far."""
+        return (self.done - self.earlier) / max(self.seconds, 1e-6)
+
+
+def described(what: str, unit: str, done: float, total: Optional[float], rate: float, scale: float = 1.0) -> str:
+    """Share, rate and time left in one line; without a total how much is done, and the rate."""
+    speed = rate * scale
+    said = f"{speed:,.1f} {unit}/s" if speed < 1000 else f"{speed:,.0f} {unit}/s"
+    if total is None:
+        return f"{what} {done * scale:,.0f} {unit} | {said}"
+    left = _clock((total - done) / rate) if rate else "?"
+    return f"{what} {100 * done / max(total, 1):.1f} % | {said} | {left} left"
+
+
+def wipe() -> None:
+    """Take away the progress line that stands on the terminal, so that what is written next begins a line of its own."""
+    if ProgressLine.shown is not None:
+        ProgressLine.shown.wipe()
+
+
+class WipingHandler(logging.StreamHandler):
+    """A log handler that takes the progress line away before each record."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        wipe()
+        super().emit(record)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
