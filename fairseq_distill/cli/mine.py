@@ -3,16 +3,22 @@
 import argparse
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Optional, Sequence
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import logger, make_parser, run_command
 from fairseq_distill.cli.sizes import add_embedding_options, byte_size
+from fairseq_distill.errors import ConfigError
+from fairseq_distill.formats.embeddings import open_embeddings
 from fairseq_distill.mining.knn import PRECISIONS
+from fairseq_distill.mining.machine import measure_machine
 from fairseq_distill.mining.margin import MARGINS
 from fairseq_distill.mining.matching import RETRIEVALS
 from fairseq_distill.mining.pairs import mine
-from fairseq_distill.mining.search import SEARCHES
+from fairseq_distill.mining.plan import describe, plan_mining
+from fairseq_distill.mining.products import bfloat16_pays
+from fairseq_distill.mining.search import SEARCHES, check_search
 from fairseq_distill.progress import ProgressLine
 
 
@@ -23,11 +29,11 @@ def _parser() -> argparse.ArgumentParser:
         "directions, margin scores, one of four ways to choose pairs. Writes score<TAB>source<TAB>target, best first.",
         "fairseq-mine --src-text swa.txt --tgt-text eng.txt --src-emb swa.npy --tgt-emb eng.npy --output mined.tsv.gz",
     )
-    parser.add_argument("--src-text", required=True, metavar="FILE", help="source text, one sentence a line; also .gz")
-    parser.add_argument("--tgt-text", required=True, metavar="FILE", help="target text")
-    parser.add_argument("--src-emb", required=True, metavar="FILE", help="its embeddings: .npy, or raw with --dim")
-    parser.add_argument("--tgt-emb", required=True, metavar="FILE", help="embeddings of the target text")
-    parser.add_argument("--output", required=True, metavar="FILE", help="mined pairs; packed if the name ends in .gz")
+    parser.add_argument("--src-text", metavar="FILE", help="source text, one sentence a line; also .gz")
+    parser.add_argument("--tgt-text", metavar="FILE", help="target text")
+    parser.add_argument("--src-emb", metavar="FILE", help="its embeddings: .npy, or raw with --dim")
+    parser.add_argument("--tgt-emb", metavar="FILE", help="embeddings of the target text")
+    parser.add_argument("--output", metavar="FILE", help="mined pairs; packed if the name ends in .gz")
     parser.add_argument("--margin", choices=MARGINS, default=defaults.MARGIN, help="how candidates are scored")
     parser.add_argument(
         "--retrieval",
@@ -91,11 +97,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=defaults.SEARCH_SEED, help="of the sentences that an approximate search samples"
     )
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="mine nothing: measure this machine for a second and print what the run would take, in time and memory",
+    )
+    parser.add_argument(
+        "--plan-size",
+        nargs=3,
+        type=int,
+        metavar=("N", "M", "E"),
+        help="--plan for so many sources, targets, and so wide vectors, instead of the files' (their type by --dtype)",
+    )
     parser.add_argument("--json", action="store_true", help="print what was read and kept as JSON on standard output")
     return parser
 
 
+_NEEDED = ("src_text", "tgt_text", "src_emb", "tgt_emb", "output")
+
+
 def _main(args: argparse.Namespace) -> None:
+    if args.plan or args.plan_size:
+        _print_plan(args)
+        return
+    _require(args, _NEEDED)
     if args.threshold is None and args.margin != "ratio":
         logger.info(f"no threshold for the {args.margin} margin: every retrieved pair is kept (--threshold)")
     with ProgressLine("mine", "million pairs compared", 1e-6, quiet=args.quiet) as progress:
@@ -125,6 +150,36 @@ def _main(args: argparse.Namespace) -> None:
     logger.info(str(result))
     if args.json:
         print(json.dumps(asdict(result)))
+
+
+def _require(args: argparse.Namespace, names: Sequence[str]) -> None:
+    missing = ["--" + name.replace("_", "-") for name in names if getattr(args, name) is None]
+    if missing:
+        raise ConfigError(f"{', '.join(missing)} must be given; fairseq-mine --help shows an example.")
+
+
+def _print_plan(args: argparse.Namespace) -> None:
+    """The predicted time and memory, on standard output."""
+    check_search(args.search, args.recall)
+    if args.k < 1:
+        raise ConfigError(f"k is {args.k}, but must be at least 1.")
+    if args.plan_size:
+        (n, m, dim), dtype, files = args.plan_size, args.dtype or "float32", []
+        if min(n, m, dim) < 1:
+            raise ConfigError(f"--plan-size is {n} {m} {dim}, but each must be at least 1.")
+    else:
+        _require(args, ("src_emb", "tgt_emb"))
+        src, tgt = (open_embeddings(path, args.dim, args.dtype) for path in (args.src_emb, args.tgt_emb))
+        n, m, dim, dtype = len(src), len(tgt), src.shape[1], src.dtype.name
+        files = [Path(args.src_emb), Path(args.tgt_emb)]
+    fast = args.precision == "auto" and bfloat16_pays(n, m, dim)
+    precision = "bfloat16" if fast else args.precision if args.precision != "auto" else "float32"
+    machine = measure_machine(dim, dtype, precision, files)
+    plan = plan_mining(n, m, dim, dtype, args.k, args.max_memory, args.search, machine)
+    if args.json:
+        print(json.dumps({**asdict(plan), "machine": asdict(machine)}))
+    else:
+        print(describe(plan, machine, args.max_memory))
 
 
 def cli_main(argv: Optional[Sequence[str]] = None) -> int:

@@ -187,12 +187,13 @@ def block_sizes(kind: Type[Product], dim: int, max_memory: int, height: int, wid
 def bfloat16_pays(n: int, m: int, dim: int) -> bool:
     """Whether an [n, dim] by [m, dim] product is sooner done by PyTorch in bfloat16, its import included."""
     work = 2.0 * n * m * dim
-    if work < (_WORTH_TRYING if "torch" in sys.modules else _WORTH_IMPORT) or not _fast_bfloat16():
+    if work < (_WORTH_TRYING if "torch" in sys.modules else _WORTH_IMPORT) or not fast_bfloat16():
         return False
     return importlib.util.find_spec("torch") is not None
 
 
-def _fast_bfloat16() -> bool:
+def fast_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as stream:
             flags = next((line for line in stream if line.startswith("flags")), "").split()

@@ -133,3 +133,12 @@ def test_approximate_runs_and_keeps_its_recall():
     found = rows(run("approximate", *options))
     assert {"exact", "approximate", "command"} <= set(found)
     assert found["exact"][1] == "1.0" and float(found["approximate"][3]) > 0.85
+
+
+@pytest.mark.slow
+def test_plan_runs():
+    options = ["--sizes", "2000", "--dim", "32", "--repeats", "1", "--precision", "float32", "--searches", "exact"]
+    process = run("plan", *options)
+    assert process.returncode == 0, process.stderr
+    cells = [line.strip("| ").split(" | ") for line in process.stdout.splitlines() if line.startswith("| exact")]
+    assert len(cells) == 1 and cells[0][1] == "2,000" and 0.5 < float(cells[0][7]) < 1.5

@@ -285,7 +285,7 @@ class TestBfloat16:
 
 
 def test_bfloat16_only_where_it_pays(monkeypatch):
-    monkeypatch.setattr(products, "_fast_bfloat16", lambda: True)
+    monkeypatch.setattr(products, "fast_bfloat16", lambda: True)
     monkeypatch.setattr(products.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "torch", object())
     assert products.bfloat16_pays(10_000, 10_000, 1024)
@@ -293,12 +293,12 @@ def test_bfloat16_only_where_it_pays(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch")
     assert not products.bfloat16_pays(10_000, 10_000, 1024)
     assert not products.bfloat16_pays(100, 100, 1024)
-    monkeypatch.setattr(products, "_fast_bfloat16", lambda: False)
+    monkeypatch.setattr(products, "fast_bfloat16", lambda: False)
     assert not products.bfloat16_pays(100_000, 100_000, 1024)
 
 
 def test_without_torch_everything_works_in_float32(monkeypatch):
-    monkeypatch.setattr(products, "_fast_bfloat16", lambda: True)
+    monkeypatch.setattr(products, "fast_bfloat16", lambda: True)
     monkeypatch.setattr(products, "_WORTH_IMPORT", 0)
     monkeypatch.setattr(products, "_WORTH_TRYING", 0)
     monkeypatch.setitem(sys.modules, "torch", None)  # what an import then raises is an ImportError

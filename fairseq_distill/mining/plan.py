@@ -1,0 +1,212 @@
+"""What a mining run will take, before it is started: a model of the searches, fed with a short measurement of the machine."""
+
+from dataclasses import dataclass
+from typing import Dict, Tuple
+
+from fairseq_distill import defaults
+from fairseq_distill.mining import approximate, clusters, knn, rows, screen
+from fairseq_distill.mining.machine import Machine
+from fairseq_distill.mining.products import BFloat16Product, Float32Product, block_sizes
+from fairseq_distill.mining.recall import sample_size
+from fairseq_distill.mining.search import choose_search
+
+# Costs that no second of measuring shows; of one thread, from profiles of 16,384 x 16,384 x 1024, k = 4 and 16.
+_CANDIDATE_S, _CANDIDATE_K_S = 8e-6, 1.2e-6  # of a row, and for each neighbour: what is kept and sorted until the end
+_LINE_S = 4e-6  # of a line: read, hashed, sorted, written
+_SCORE_S = 2e-9  # of a cosine to a centroid: converted, compared
+_BLOCK_S = 1.5e-3  # of a cluster and its visitors, beside the work that grows with them
+_START_S = {"float32": 0.3, "bfloat16": 2.0}  # imports
+_LINE_BYTES = 72  # while distinct lines are found: digests, their order and its copies
+_TEXT_BYTES = 400  # of a mined pair: two lines as Python strings, scores and numbers
+_FIXED_BYTES = 6 << 20  # what the interpreter and the libraries take on while they work
+_MEASURED_BYTES = 48  # of a candidate, while it is measured
+_SCORED_BYTES = 10  # of a cosine to a centroid, while it is compared
+_SHAPES_BYTES = 80 << 20  # what PyTorch keeps of bfloat16 products of many shapes
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one search.
+
+    Attributes:
+        seconds: by part.
+        memory: peak bytes by part, all held at one time.
+    """
+
+    seconds: Dict[str, float]
+    memory: Dict[str, int]
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of the run."""
+        return sum(self.seconds.values())
+
+    @property
+    def peak_bytes(self) -> int:
+        """Peak resident memory."""
+        return sum(self.memory.values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Both searches for sides of n and m vectors of width dim, and the one that ``--search`` means."""
+
+    n: int
+    m: int
+    dim: int
+    dtype: str
+    k: int
+    search: str
+    exact: Cost
+    approximate: Cost
+
+    @property
+    def chosen(self) -> Cost:
+        """Of the search that will be used."""
+        return self.exact if self.search == "exact" else self.approximate
+
+
+def plan_mining(n: int, m: int, dim: int, dtype: str, k: int, max_memory: int, search: str, machine: Machine) -> Plan:
+    """Predict a run of :func:`fairseq_distill.mining.pairs.mine` for both searches.
+
+    Args:
+        n, m: lines of the sources and of the targets; dim, dtype: of their vectors.
+        k, max_memory, search: as for the run.
+        machine: see :func:`fairseq_distill.mining.machine.measure_machine`.
+    """
+    sizes = (n, m, dim, dtype, min(k, n, m), max_memory, machine)
+    chosen = choose_search(search, n, m, dim)
+    return Plan(n, m, dim, dtype, k, chosen, exact_cost(*sizes), approximate_cost(*sizes))
+
+
+def exact_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: int, machine: Machine) -> Cost:
+    """Of :func:`fairseq_distill.mining.knn.knn_both`, with the texts around it."""
+    kind = BFloat16Product if machine.kind == "bfloat16" else Float32Product
+    height, width = block_sizes(kind, dim, max_memory, knn._HEIGHT, knn._WIDTH)
+    height, width = min(height, n), min(width, m)
+    stripes = -(-m // width)
+    seconds = _common_seconds(n, m, dim, dtype, k, machine)
+    seconds["product"] = n * m * dim * machine.multiply_s
+    seconds["screening"] = n * m * machine.screen_s + _candidates_s(n + m, k, machine)
+    seconds["loading"] = (stripes * n + m) * dim * machine.load_s
+    seconds["measuring"] = _measuring_s(n + m, k, machine)
+    memory = _common_bytes(n, m, dim, dtype, k, machine)
+    memory["blocks"] = kind.bytes_needed(height, width, dim)
+    memory["candidates"] = 8 * _capacity(k, machine) * (n + width)
+    return Cost(seconds, memory)
+
+
+def approximate_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: int, machine: Machine) -> Cost:
+    """Of :func:`fairseq_distill.mining.approximate.knn_both_approximate`, with the texts around it.
+
+    How many clusters a row has to visit depends on the text and is known only in the run, from its sample; here it is
+    defaults.PLAN_PROBES.
+    """
+    kind = BFloat16Product if machine.kind == "bfloat16" else Float32Product
+    height, width = block_sizes(kind, dim, max_memory // 2, approximate._HEIGHT, approximate._WIDTH)
+    counts = clusters.cluster_count(n), clusters.cluster_count(m)
+    # Only what clusters and their visitors fill of the buffers is ever touched.
+    height = min(height, int(max(n, m) * min(1.0, 3 * defaults.PLAN_PROBES / min(counts))) + 1)
+    width = min(width, 4 * max(n // counts[0], m // counts[1]))
+    share = min(1.0, sum(defaults.PLAN_PROBES / 2 / count for count in counts) * defaults.PLAN_IMBALANCE)
+    visits = (n + m) / 2 * defaults.PLAN_PROBES
+    item = kind.itemsize
+    taken = kind.bytes_needed(height, width, dim) + item * max(counts) * dim
+    at_once = max(approximate._LEAST_HELD, (max_memory - taken) // (item * dim))
+    held, shards = min(max(n, m), at_once), -(-n // at_once) + -(-m // at_once)
+    samples = sample_size(n) * m + sample_size(m) * n
+    training = sum(
+        defaults.CLUSTER_ROUNDS * min(size, defaults.CLUSTER_SAMPLE * count) * count
+        for size, count in zip((n, m), counts)
+    )
+    compared = training + 2 * (n * counts[0] + m * counts[1])  # assigned and, by the other side, visited
+    seconds = _common_seconds(n, m, dim, dtype, k, machine)
+    seconds["clusters"] = compared * (dim * machine.multiply_s + _SCORE_S / machine.threads)
+    seconds["sample"] = samples * (dim * machine.multiply_s + machine.screen_s)
+    seconds["product"] = share * n * m * dim * machine.multiply_s
+    seconds["screening"] = share * n * m * machine.screen_s + 2 * _candidates_s(n + m, k, machine)
+    seconds["screening"] += sum(counts) * shards / 2 * _BLOCK_S
+    seconds["loading"] = (shards / 2 * (n + m) + 3 * (n + m)) * dim * machine.load_s
+    seconds["measuring"] = 2 * _measuring_s(n + m, k, machine)
+    memory = _common_bytes(n, m, dim, dtype, k, machine)
+    memory["blocks"] = kind.bytes_needed(height, width, dim)
+    if machine.kind == "bfloat16":
+        memory["blocks"] += _SHAPES_BYTES
+    memory["clusters"] = sum(count * dim * 4 for count in counts) + 2 * item * max(counts) * dim + 24 * (n + m)
+    scored = max(min(clusters._at_once(count), size) * count for count, size in zip(counts, (n, m)))
+    memory["tables"] = max(memory["tables"], _FIXED_BYTES + _SCORED_BYTES * scored)  # one after the other
+    memory["visitors"] = item * held * dim + int(22 * visits / (n + m) * held)
+    memory["candidates"] = 8 * _capacity(k, machine) * (held + max(n, m))
+    return Cost(seconds, memory)
+
+
+def describe(plan: Plan, machine: Machine, max_memory: int) -> str:
+    """The plan as the lines that ``fairseq-mine --plan`` prints."""
+    work = float(plan.n) * plan.m * plan.dim
+    reading = "" if machine.read_bytes_s is None else f", {machine.read_bytes_s / 1e6:,.0f} MB/s from the files"
+    lines = [
+        f"{plan.n:,} x {plan.m:,} sentences of width {plan.dim:,}, {plan.dtype}, k={plan.k}, --max-memory {max_memory >> 20:,}M",
+        f"this machine: {2e-9 / machine.multiply_s:,.0f} GFLOP/s in {machine.kind} on {machine.threads} threads{reading}",
+        "",
+        "search       time        peak memory  of it",
+    ]
+    for name, cost in (("exact", plan.exact), ("approximate", plan.approximate)):
+        most = sorted(cost.seconds.items(), key=lambda item: -item[1])[:3]
+        parts = ", ".join(f"{part} {clock(seconds)}" for part, seconds in most)
+        lines.append(f"{name:<12} {clock(cost.total_s):<11} {cost.peak_bytes / 2**20:>8,.0f} MB  {parts}")
+    relation = "not above" if work <= defaults.EXACT_WORK else "above"
+    lines += [
+        "",
+        f"--search auto takes the {choose_search('auto', plan.n, plan.m, plan.dim)} one: {work:.2g} multiplications are "
+        f"{relation} {defaults.EXACT_WORK:.2g}.",
+        f"approximate: for {defaults.PLAN_PROBES:g} clusters visited by a sentence; the run finds out from a sample how many "
+        "its text needs.",
+    ]
+    return "\n".join(lines)
+
+
+def clock(seconds: float) -> str:
+    """12.3 s, 4 min 05 s, or 3 h 20 min."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 100 else f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def _common_seconds(n: int, m: int, dim: int, dtype: str, k: int, machine: Machine) -> Dict[str, float]:
+    seconds = {"start": _START_S[machine.kind], "texts": _LINE_S * (n + m)}
+    seconds["lengths"] = (n + m) * dim * (machine.norm_s + (machine.load_s if machine.kind == "bfloat16" else 0))
+    if machine.read_bytes_s is not None:
+        seconds["files"] = sum(_file_bytes(n, m, dim, dtype)) / machine.read_bytes_s
+    return seconds
+
+
+def _common_bytes(n: int, m: int, dim: int, dtype: str, k: int, machine: Machine) -> Dict[str, int]:
+    """What every search holds; the texts' share is held before or after it, and counts where it is larger."""
+    results = 12 * k * (n + m) + 56 * (n + m)  # neighbours; lengths, scales, bounds
+    texts = max(0, max(_LINE_BYTES * max(n, m), _TEXT_BYTES * min(n, m)) - results)
+    mapped = max(min(size, rows._LARGE) for size in _file_bytes(n, m, dim, dtype))
+    return {
+        "process": machine.resident,
+        "results": results,
+        "texts": texts,
+        "mapped": mapped,
+        "tables": _FIXED_BYTES + _MEASURED_BYTES * min(screen._TABLE, max(n, m) * _capacity(k, machine)),
+    }
+
+
+def _file_bytes(n: int, m: int, dim: int, dtype: str) -> Tuple[int, int]:
+    item = 2 if dtype == "float16" else 4
+    return n * dim * item, m * dim * item
+
+
+def _capacity(k: int, machine: Machine) -> int:
+    return 3 * k + 16 if machine.kind == "bfloat16" else k + 8
+
+
+def _candidates_s(count: int, k: int, machine: Machine) -> float:
+    return count * (_CANDIDATE_S + _CANDIDATE_K_S * k) / machine.threads
+
+
+def _measuring_s(count: int, k: int, machine: Machine) -> float:
+    return count * (1.5 * k + 2) * machine.cosine_s
