@@ -24,7 +24,7 @@ from fairseq_distill.formats.embeddings import (
 )
 from fairseq_distill.formats.lines import count_lines, iter_lines, require_file
 from fairseq_distill.formats.manifest import SPLITS, Manifest, read_manifest
-from fairseq_distill.formats.partial import PartialRows, is_current
+from fairseq_distill.formats.partial import PartialRows, is_current, sweep_partial
 from fairseq_distill.formats.shards import Shard, parse_shard
 from fairseq_distill.progress import Progress
 from fairseq_distill.teachers.stream import append_encoded, chunks, describe, settings_of
@@ -82,6 +82,7 @@ def embed(
     extra: Dict[str, Any] = {} if shard is None else {"shard": [shard.index, shard.count]}
     info = describe(encoder, spec, digest, unit_length, extra)
     if n is not None and is_current(file, info, n, encoder.dim, dtype, raw):
+        sweep_partial(file)
         logger.info(f"embed | {file} is up to date")
         return file
     make_folder(file.parent)
@@ -134,6 +135,8 @@ def join_shards(output: PathLike, count: int, raw: bool = False, dim: int = 0, d
     """
     shards = [Shard(index, count) for index in range(1, count + 1)]
     files = [shard.file(output) for shard in shards]
+    if _removed_in_part(output, shards):
+        return Path(output)
     parts = [open_embeddings(file, dim or None, dtype if raw else None) for file in files]
     infos = [_shard_info(file, shard) for file, shard in zip(files, shards)]
     for file, part, info in zip(files, parts, infos):
@@ -148,9 +151,25 @@ def join_shards(output: PathLike, count: int, raw: bool = False, dim: int = 0, d
     write_info(output, infos[0])
     for file in files:
         file.unlink()
-        sidecar_path(file).unlink()
+        sidecar_path(file).unlink(missing_ok=True)
     logger.info(f"embed | {output} | {n:,} rows of {count} shards")
     return Path(output)
+
+
+def _removed_in_part(output: PathLike, shards: List[Shard]) -> bool:
+    """Remove what a run that was killed in the middle of removing the shards has left; whether there was something."""
+    left = [shard for shard in shards if shard.file(output).is_file()]
+    whole = read_info(output) if Path(output).is_file() else None
+    if whole is None or not left or len(left) == len(shards):
+        return False
+    described = [shard for shard in left if sidecar_path(shard.file(output)).is_file()]
+    if any(_shard_info(shard.file(output), shard) != whole for shard in described):
+        return False
+    for shard in left:
+        shard.file(output).unlink()
+        sidecar_path(shard.file(output)).unlink(missing_ok=True)
+    logger.info(f"embed | {output} was joined already")
+    return True
 
 
 def _shard_info(file: Path, shard: Shard) -> EmbeddingInfo:

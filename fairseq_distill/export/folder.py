@@ -1,15 +1,21 @@
 """What every export does alike: open the student, and let the output appear whole or not at all."""
 
 import contextlib
+import errno
+import fcntl
+import glob
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Iterator, List, Union
 
 from fairseq_distill.embedding.fairseq_checkpoint import open_fairseq
 from fairseq_distill.embedding.student import Student
-from fairseq_distill.errors import ConfigError
+from fairseq_distill.errors import ConfigError, DistillError
 from fairseq_distill.formats.atomic import PathLike, disk_error
+
+_BLOCK = 4096  # bytes; a disk with less is full
 
 StudentOrPath = Union[Student, PathLike]
 
@@ -26,6 +32,7 @@ def opened(student: StudentOrPath) -> Student:
 def check_output(output: PathLike, force: bool) -> None:
     """Raise a ConfigError when the output is there already or has no folder to lie in."""
     path = Path(os.path.abspath(output))
+    _sweep(path)
     if path.exists() and not force:
         raise ConfigError(f"{output} is there already: take another --output, or replace it with --force.")
     if path.exists() and not path.is_dir():
@@ -54,6 +61,30 @@ def _is_laser(names: "set[str]") -> bool:
     return len(names) == 3 and bool(stems[0] & stems[1] & stems[2])
 
 
+def _sweep(final: Path) -> None:
+    """Remove what killed exports have left beside ``final``; the earlier export of one that was just being replaced comes back."""
+    for kind in ("old", "tmp"):
+        for left in final.parent.glob(f"{glob.escape(final.name)}.{kind}*"):
+            if not re.fullmatch(rf"{kind}\d+", left.name[len(final.name) + 1 :]) or not left.is_dir():
+                continue
+            with contextlib.suppress(OSError), _locked(left):
+                if kind == "old" and not final.exists():
+                    os.replace(left, final)
+                else:
+                    shutil.rmtree(left, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock; a BlockingIOError where an export at work holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def new_folder(output: PathLike, force: bool) -> Iterator[Path]:
     """Yield a temporary folder beside ``output``; it takes that name when the block ends well and is removed otherwise.
@@ -66,8 +97,11 @@ def new_folder(output: PathLike, force: bool) -> Iterator[Path]:
     final = Path(os.path.abspath(output))
     temporary = final.with_name(f"{final.name}.tmp{os.getpid()}")
     old = final.with_name(f"{final.name}.old{os.getpid()}")
+    lock = contextlib.ExitStack()  # says to other exports that this one is at work
     try:
         temporary.mkdir()
+        with contextlib.suppress(OSError):  # not every file system has locks
+            lock.enter_context(_locked(temporary))
         yield temporary
         for name in files_of(temporary):  # a rename may reach the disk before the data does
             with open(temporary / name, "rb") as written:
@@ -78,5 +112,12 @@ def new_folder(output: PathLike, force: bool) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise disk_error(error, final) from error
+    except Exception as error:
+        # The writers of safetensors and PyTorch have errors of their own for it, which do not say so.
+        full = os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(final.parent).free < _BLOCK
+        if full and not isinstance(error, DistillError):
+            raise disk_error(OSError(errno.ENOSPC, "no space left"), final) from error
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        lock.close()

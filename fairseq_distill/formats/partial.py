@@ -4,6 +4,7 @@ A hidden folder beside the output holds ``rows`` (the header's place, then row a
 renamed into place only after the rows it counts are on the disk. What lies behind the counted rows is cut off.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -40,6 +41,13 @@ def read_partial_key(output: PathLike) -> Optional[Dict[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return key if isinstance(key, dict) else None
+
+
+def sweep_partial(output: PathLike) -> None:
+    """Remove what a run has left beside an output that is whole: it was killed at its very end. A run at work is let be."""
+    with contextlib.suppress(OSError, DataError), open(partial_folder(output) / "lock", "ab") as lock:
+        require_alone(lock.fileno(), output)
+        shutil.rmtree(partial_folder(output), ignore_errors=True)
 
 
 def is_current(path: PathLike, info: EmbeddingInfo, n: int, dim: int, dtype: str, raw: bool = False) -> bool:

@@ -16,7 +16,7 @@ from fairseq_distill.encoder import SentenceEncoder
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.embeddings import EmbeddingInfo, open_embeddings, read_info, sidecar_path
-from fairseq_distill.formats.partial import PartialRows, is_current
+from fairseq_distill.formats.partial import PartialRows, is_current, sweep_partial
 from fairseq_distill.formats.shards import Shard
 from fairseq_distill.progress import Progress
 from fairseq_distill.teachers.store import (
@@ -66,6 +66,7 @@ def teach_shard(
     info = describe(encoder, spec, None, unit_length, {"rows": [wanted.start, wanted.stop], "key": key})
     file = shard.file(outputs[0])
     if is_current(file, info, len(wanted), encoder.dim, dtype):
+        sweep_partial(file)
         logger.info(f"teach | {file} is up to date")
         return file
     with PartialRows(file, key, encoder.dim, dtype) as partial:

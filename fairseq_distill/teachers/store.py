@@ -24,7 +24,7 @@ from fairseq_distill.formats.embeddings import (
     write_info,
 )
 from fairseq_distill.formats.lines import count_lines, iter_lines, require_file
-from fairseq_distill.formats.partial import PartialRows, is_current, read_partial_key
+from fairseq_distill.formats.partial import PartialRows, is_current, read_partial_key, sweep_partial
 from fairseq_distill.progress import Progress
 from fairseq_distill.teachers.stream import append_encoded, chunks, describe, require_distinct, settings_of
 
@@ -144,6 +144,7 @@ def teach(
     if len(pending) < len(sources):
         logger.info(f"teach | {len(sources) - len(pending)} of {len(sources)} files are up to date")
     if not pending:
+        sweep_partial(files[0])
         return files
     settings = {**settings_of(encoder), "unit_length": unit_length, "chunk": chunk}
     together = _unfinished(sources, pending, files[0], settings)
