@@ -70,6 +70,7 @@ def run_command(
     except BrokenPipeError:
         return 1
     except (ImportError, MemoryError, OSError) as error:  # not of our making, but a user can mend these too
+        wipe()
         print(f"{parser.prog}: error: {_plain(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
