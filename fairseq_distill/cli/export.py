@@ -25,7 +25,9 @@ def make_export_parser() -> argparse.ArgumentParser:
     parser.add_argument("--force", action="store_true", help="replace an earlier export in --output")
     card = parser.add_argument_group("for the model card of --format sentence-transformers")
     card.add_argument(
-        "--work", metavar="DIR", help="work directory of the run, whose xsim, corpora and licences become tables"
+        "--work",
+        metavar="DIR",
+        help="work directory of the run, whose xsim, corpora and licences become tables (default: the one whose best checkpoint --path is)",
     )
     card.add_argument("--data-note", metavar="TEXT", help="what the student was trained on: corpora and their licences")
     card.add_argument(

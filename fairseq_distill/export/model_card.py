@@ -1,5 +1,6 @@
 """The README.md of a sentence-transformers folder."""
 
+import logging
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
@@ -10,6 +11,8 @@ from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.manifest import NAME, Manifest, read_manifest
 from fairseq_distill.formats.results import Results, XsimEntry, read_results
+
+logger = logging.getLogger(__name__)
 
 _WHO = {"student": "this student", "teacher": "the teacher itself", "random": "before training"}
 _KIND = {"distil": "bitext", "self": "the teacher's language", "mask": "monolingual"}
@@ -47,6 +50,19 @@ def read_run(work: PathLike, student: Student) -> Run:
         entries = [dict(zip(head, row)) for row in rows]
         licences = {f"{entry.get('corpus')}.{entry.get('pair')}": entry.get("licence", "") for entry in entries}
     return Run(results, manifest, licences)
+
+
+def run_around(path: PathLike, student: Student) -> Optional[Run]:
+    """The run whose best checkpoint ``path`` is, by where it lies (``WORK/checkpoints/checkpoint_best.pt``); None elsewhere."""
+    file = Path(path).resolve()
+    work = file.parent.parent
+    if (file.parent.name, file.name) != ("checkpoints", "checkpoint_best.pt") or not (work / "data" / NAME).is_file():
+        return None
+    try:
+        return read_run(work, student)
+    except DataError as error:
+        logger.warning(f"the model card has no numbers and no data: {error}")
+        return None
 
 
 def model_card(

@@ -21,7 +21,7 @@ from fairseq_distill.errors import ConfigError
 from fairseq_distill.export.folder import StudentOrPath, check_output, files_of, new_folder, opened
 from fairseq_distill.export.hugging_face_encoder import encoder_files, with_copies
 from fairseq_distill.export.hugging_face_tokenizer import tokenizer_files
-from fairseq_distill.export.model_card import model_card, read_run
+from fairseq_distill.export.model_card import Run, model_card, read_run, run_around
 from fairseq_distill.formats.atomic import PathLike, write_text
 from fairseq_distill.modules.lexical import RATE
 
@@ -44,7 +44,8 @@ def sentence_transformers(
         student: a checkpoint's path, or the student itself.
         output: the folder.
         force: replace an earlier export.
-        work: the run's work directory, whose xsim, corpora and licences go into the model card.
+        work: the run's work directory, whose xsim, corpora and licences go into the model card; by default the one
+            whose ``checkpoints/checkpoint_best.pt`` the student is.
         data_note: what it was trained on, with licences, in words, for the model card.
         licence: the student's own, as Hugging Face names it.
 
@@ -57,7 +58,10 @@ def sentence_transformers(
     """
     check_output(output, force)
     encoder = opened(student)
-    run = read_run(work, encoder) if work is not None else None
+    if work is not None:
+        run: Optional[Run] = read_run(work, encoder)
+    else:
+        run = None if isinstance(student, Student) else run_around(student, encoder)
     if encoder.model.lexical is not None and encoder.model.prefix:
         raise ConfigError(
             "This student cannot be a stock sentence-transformers model: it has a lexical path and pools at BOS, which its bag "

@@ -125,6 +125,21 @@ def test_the_model_card_says_what_the_run_knows(student, tmp_path):
     assert "For research." in card and "sbert:a-teacher" in card
 
 
+def test_the_best_checkpoint_of_a_run_finds_it(spm, tmp_path):
+    work = run_of(tmp_path)
+    (work / "checkpoints").mkdir()
+    for name, known in (("checkpoint_best.pt", True), ("checkpoint_last.pt", False)):
+        path = write_student(work / "checkpoints" / name, spm)
+        sentence_transformers(path, tmp_path / name)
+        card = (tmp_path / name / "README.md").read_text(encoding="utf-8")
+        assert ("| 3.50 |" in card) is known and ("28,000" in card) is known
+    (work / "results.json").write_text(
+        "{"
+    )  # numbers that cannot be read do not stop an export that did not ask for them
+    sentence_transformers(work / "checkpoints" / "checkpoint_best.pt", tmp_path / "again")
+    assert "Not given." in (tmp_path / "again" / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_model_card_without_a_run(student, tmp_path):
     sentence_transformers(student, tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
