@@ -98,6 +98,11 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=defaults.SEARCH_SEED, help="of the sentences that an approximate search samples"
     )
     parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu, or cuda or cuda:INDEX for an exact search whose product runs on a GPU; pairs and scores are the same",
+    )
+    parser.add_argument(
         "--plan",
         action="store_true",
         help="mine nothing: measure this machine for a second and print what the run would take, in time and memory",
@@ -145,6 +150,7 @@ def _main(args: argparse.Namespace) -> None:
             search=args.search,
             recall=args.recall,
             seed=args.seed,
+            device=args.device,
             progress=progress,
         )
     logger.info(str(result))
@@ -161,6 +167,8 @@ def _require(args: argparse.Namespace, names: Sequence[str]) -> None:
 def _print_plan(args: argparse.Namespace) -> None:
     """The predicted time and memory, on standard output."""
     check_search(args.search, args.recall)
+    if args.device != "cpu":
+        raise ConfigError(f"--plan predicts for processors alone, not for --device {args.device}.")
     if args.k < 1:
         raise ConfigError(f"k is {args.k}, but must be at least 1.")
     if args.plan_size:

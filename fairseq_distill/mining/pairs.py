@@ -88,6 +88,7 @@ def mine(
     search: str = defaults.SEARCH,
     recall: float = defaults.RECALL,
     seed: int = defaults.SEARCH_SEED,
+    device: str = "cpu",
     progress: Optional[Progress] = None,
 ) -> MiningResult:
     """Mine two texts and write ``score<TAB>source<TAB>target``, best first.
@@ -110,7 +111,7 @@ def mine(
         scores: a ``.npy`` file for the score of every sentence's best candidate, whatever the threshold.
         force: mine even if the sidecars say that the teacher spaces differ or that a text is not the one embedded.
         max_memory, precision, progress: see :func:`fairseq_distill.mining.knn.knn_both`.
-        search, recall, seed: see :func:`fairseq_distill.mining.search.find_neighbours`.
+        search, recall, seed, device: see :func:`fairseq_distill.mining.search.find_neighbours`.
 
     Raises:
         DataError: a file is missing, damaged, does not fit its partner, or holds NaN; the output cannot be written.
@@ -118,7 +119,7 @@ def mine(
     """
     started = time.monotonic()
     _check_options(margin, retrieval, k)
-    check_search(search, recall)
+    check_search(search, recall, device)
     _check_paths([src_text, tgt_text, src_embeddings, tgt_embeddings], [output] if scores is None else [output, scores])
     require_same_space(src_embeddings, tgt_embeddings, force)
     threshold = defaults.MARGIN_THRESHOLD if threshold is None and margin == "ratio" else threshold
@@ -136,6 +137,7 @@ def mine(
             search=search,
             recall=recall,
             seed=seed,
+            device=device,
             names=(str(src_embeddings), str(tgt_embeddings)),
             index=(src_index, tgt_index),
             progress=progress,

@@ -9,6 +9,7 @@ import numpy as np
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.mining.approximate import ApproximateReport, knn_both_approximate
+from fairseq_distill.mining.device import check_device, knn_both_on
 from fairseq_distill.mining.knn import Neighbours, knn, knn_both
 
 logger = logging.getLogger(__name__)
@@ -32,12 +33,17 @@ class Found:
     report: Optional[ApproximateReport] = None
 
 
-def check_search(search: str, recall: float) -> None:
-    """Raise a ConfigError unless there is such a search and the recall can be had."""
+def check_search(search: str, recall: float, device: str = "cpu") -> None:
+    """Raise a ConfigError unless there is such a search on this device and the recall can be had."""
     if search not in SEARCHES:
         raise ConfigError(f"{search!r} is no search; use one of {', '.join(SEARCHES)}.")
     if not 0 < recall <= 1:
         raise ConfigError(f"recall is {recall:g}, but must be above 0 and at most 1.")
+    if device != "cpu" and search == "approximate":
+        raise ConfigError(
+            "The approximate search works on processors alone; leave out --device, or --search approximate."
+        )
+    check_device(device)
 
 
 def choose_search(search: str, n: int, m: int, dim: int) -> str:
@@ -55,6 +61,7 @@ def find_neighbours(
     search: str = "auto",
     recall: float = defaults.RECALL,
     seed: int = defaults.SEARCH_SEED,
+    device: str = "cpu",
     **options: Any,
 ) -> Found:
     """The k nearest neighbours in the ``directions`` asked for, "both", "forward" or "backward".
@@ -64,11 +71,15 @@ def find_neighbours(
         search: one of SEARCHES.
         recall, seed: of an approximate search, see
             :func:`fairseq_distill.mining.approximate.knn_both_approximate`.
+        device: "cpu", or where PyTorch finds a GPU, "cuda" or "cuda:1"; there the search is exact, whatever the size.
 
     Raises:
         DataError, ConfigError: as these functions.
     """
-    check_search(search, recall)
+    check_search(search, recall, device)
+    if device != "cpu":
+        options.pop("precision", None)
+        return Found(*knn_both_on(device, src, tgt, k, **options), "exact")
     n, m = sizes_of(src, tgt, options.get("index", (None, None)))
     chosen = choose_search(search, n, m, src.shape[-1])
     if chosen == "approximate":
