@@ -58,7 +58,7 @@ def run_command(
     )
     words = shlex.join(list(argv) if argv is not None else sys.argv[1:])
     logger.info(f"{parser.prog} {words} | version {__version__} | python {platform.python_version()}")
-    if hasattr(sys.stdout, "reconfigure"):
+    if sys.stdout is sys.__stdout__ and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may hold bytes that are not UTF-8
     try:
         main(args)

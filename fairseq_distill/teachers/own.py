@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any, Dict, Sequence
@@ -78,7 +79,7 @@ class OwnTeacher:
         return rows
 
     def _make(self, options: Dict[str, str]) -> Any:
-        module_name = f"own_teacher_{hashlib.sha256(str(self.file.resolve()).encode('utf-8')).hexdigest()[:12]}"
+        module_name = f"own_teacher_{hashlib.sha256(os.fsencode(self.file.resolve())).hexdigest()[:12]}"
         spec = importlib.util.spec_from_file_location(module_name, self.file)
         if spec is None or spec.loader is None:
             raise ConfigError(f"{self.file} is no Python file; its name must end in .py.")
