@@ -40,6 +40,7 @@ _ORDER = (
 _OVERVIEW = ("xsim", "loss", "distil_loss", "mlm_loss", "contrastive_loss", "increment", "lr")
 _STEPS = ("increment", "stage")  # of the curriculum: drawn in steps, and not at all where they never change
 _MOST_STAGES = 12
+_PANEL_HEIGHT = 0.38  # of a panel of the overview, in charts
 # Speed and bookkeeping that either has a better form (sentences/s) or says nothing about learning.
 _SKIPPED = {
     "ppl",
@@ -183,10 +184,16 @@ def training_section(log: Optional[TrainingLog], best_update: Optional[int], lan
     stages = stage_changes(log)
     main = [chart for chart in charts if chart.root in _ORDER or _is_loss(chart.root)]
     other = [chart for chart in charts if chart not in main and _varies(chart)]
-    overview = _overview(log, log_x, best_update, stages)
+    panels = _panels(log, log_x)
+    overview = _overview(log, panels, log_x, best_update, stages) if len(panels) > 1 else ""
     single = [chart for chart in main if overview and not chart.suffix and chart.root in _OVERVIEW]
     figures = [_figure(chart, log_x, best_update, stages) for chart in main if chart not in single]
-    body = [_notes(log, log_x), f'<div class="charts">{overview}{"".join(figures)}</div>']
+    body = [_notes(log, log_x)]
+    if overview:  # as many charts stand beside it as fit its height
+        beside = max(1, round(len(panels) * _PANEL_HEIGHT))
+        body.append(f'<div class="split">{overview}<div class="column">{"".join(figures[:beside])}</div></div>')
+        figures = figures[beside:]
+    body.append(f'<div class="charts">{"".join(figures)}</div>')
     if single:
         alone = "".join(_figure(chart, log_x, best_update, stages) for chart in single)
         body.append(details("The same curves one by one, with their numbers", f'<div class="charts">{alone}</div>'))
@@ -197,10 +204,8 @@ def training_section(log: Optional[TrainingLog], best_update: Optional[int], lan
     return "".join(body)
 
 
-def _overview(
-    log: TrainingLog, log_x: bool, best_update: Optional[int], stages: "Sequence[Tuple[float, str]]"
-) -> str:
-    """xsim, losses, curriculum and learning rate over one axis; nothing where there are fewer than two of them."""
+def _panels(log: TrainingLog, log_x: bool) -> List[Panel]:
+    """xsim, losses, curriculum and learning rate, those that there are and that change where only changes tell something."""
     train = INNER if log.curves.get(INNER) else EPOCH
     panels: List[Panel] = []
     for root in _OVERVIEW:
@@ -217,17 +222,26 @@ def _overview(
                 lines.append(Line(label, list(points), list(points.values()), colour, dashed, root in _STEPS))
         if lines:
             panels.append(Panel(TITLES[root], lines, root == "xsim", root in (*_STEPS, "lr")))
-    if len(panels) < 2:
-        return ""
+    return panels
+
+
+def _overview(
+    log: TrainingLog,
+    panels: Sequence[Panel],
+    log_x: bool,
+    best_update: Optional[int],
+    stages: "Sequence[Tuple[float, str]]",
+) -> str:
+    """The panels over one axis."""
     label = "Over the updates, one above the other: " + ", ".join(panel.title for panel in panels)
     mark = (float(best_update), "best") if best_update else None
-    clock = {update: seconds for update, seconds in log.curve(INNER, "wall").items()}
+    clock = dict(log.curve(INNER, "wall"))
     svg = stacked_chart(panels, label, log_x, mark, stages, clock)
     both = any(len(panel.lines) > 1 for panel in panels)
     key = "In the losses the full line is training, the dashed one validation. " if both else ""
     none = "" if any(panel.title == TITLES["increment"] for panel in panels) else "No curriculum in this run. "
     caption = f"<figcaption>{key}{none}Point at the picture for values and time.</figcaption>"
-    return f'<figure class="tall"><h3>All on one axis</h3>{svg}{caption}</figure>'
+    return f"<figure><h3>All on one axis</h3>{svg}{caption}</figure>"
 
 
 def stage_changes(log: TrainingLog) -> List[Tuple[float, str]]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fairseq_distill.evaluation.report import report
+from fairseq_distill.evaluation.report_comparison import compare_runs
 from fairseq_distill.formats.lines import read_lines, write_lines
 from fairseq_distill.formats.mined_pairs import MinedPair, write_mined_pairs
 from tests.browser import Browser, find_browser
@@ -202,3 +203,19 @@ def test_numbers_of_vectors_that_are_not_finite_are_refused(tmp_path):
     np.save(path, rows)
     with pytest.raises(DataError, match="row 6|row 5"):
         report(work)
+
+
+def test_a_comparison_in_the_browser(browser, tmp_path):
+    runs = [make_run(tmp_path / name, ["swa"], n_updates=n, n_mined=20) for name, n in (("first", 200), ("second", 100))]
+    page = compare_runs([str(run) for run in runs], tmp_path / "compared.html")
+    browser.resize(1280, 900)
+    browser.open(page)
+    assert browser.text("h1") == "first and second compared" and browser.count(".run") == 2
+    colours = browser.run("[...document.querySelectorAll('.run .value')].map(x => getComputedStyle(x).color)")
+    curves = browser.run(
+        "['c1', 'c2'].map(c => getComputedStyle(document.querySelector(`#curves path.line.${c}`)).stroke)"
+    )
+    assert colours == curves and len(set(colours)) == 2, "a run has one colour throughout"
+    browser.resize(360, 800, True)
+    assert browser.run("document.documentElement.scrollWidth") == 360
+    assert browser.problems == [] and browser.requests == [page.resolve().as_uri()]
