@@ -136,7 +136,6 @@ def test_page_is_a_function_of_the_files(run_dir, tmp_path, html):
 def test_text_of_the_data_stays_text(work):
     nasty = "</script><script>alert(1)</script><b onmouseover='x()'>\" & \u2028 \x00\x07 ]]> <!-- ${title}"
     manifest = read_manifest(work / "data")
-    manifest.corpora[0].id = nasty
     manifest.counts[0].dropped = {nasty: 5}
     manifest.counts[0].corpus = nasty
     manifest.languages[0] = nasty
