@@ -3,9 +3,11 @@
 import logging
 import sys
 import time
-from typing import Optional, TextIO
+from typing import Iterable, Iterator, Optional, TextIO, TypeVar
 
 logger = logging.getLogger(__name__)
+
+_Item = TypeVar("_Item")
 
 FIRST_S = 3.0  # work that is done sooner says nothing
 EVERY_S = 0.5  # between two rewritings
@@ -47,6 +49,8 @@ class ProgressLine:
         if not self.active or now - self.started < FIRST_S or (now - self.last < EVERY_S and done != total):
             return
         self.last = now
+        if ProgressLine.shown is not self:
+            wipe()
         text = described(self.what, self.unit, done, total, (done - self.earlier) / (now - self.started), self.scale)
         self.stream.write("\r" + text.ljust(self.width))
         self.stream.flush()
@@ -109,6 +113,19 @@ class Progress:
     def rate(self) -> float:
         """Units a second of this run, so far."""
         return (self.done - self.earlier) / max(self.seconds, 1e-6)
+
+
+def counted(items: Iterable[_Item], progress: Progress, every: int = 4096) -> Iterator[_Item]:
+    """The items as they come, counted ``every`` so many: for a loop of millions in which a step costs next to nothing."""
+    waiting = 0
+    for item in items:
+        waiting += 1
+        if waiting == every or progress.done + waiting == progress.total:  # who takes just so many never asks for the end
+            progress.add(waiting)
+            waiting = 0
+        yield item
+    progress.add(waiting)
+    progress.line.wipe()  # also where the total was not known
 
 
 def described(what: str, unit: str, done: float, total: Optional[float], rate: float, scale: float = 1.0) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError
+from fairseq_distill.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -214,6 +215,7 @@ class NearDuplicateIndex:
         result = Leakage(0, 0, 0, len(self.lines), 0, self.threshold)
         hit = np.zeros(len(self.lines), bool)
         shown: Dict[bool, List[NearDuplicate]] = {True: [], False: []}
+        progress = Progress("audit", None, unit="lines")
         for chunk in _chunks(lines):
             similarity, found = self.find(chunk)
             for row in np.flatnonzero(found >= 0):
@@ -227,6 +229,8 @@ class NearDuplicateIndex:
                     )
                 hit[other] = True
             result.lines += len(chunk)
+            progress.add(len(chunk))
+        progress.line.wipe()
         hit_texts = {self.texts[row] for row in np.flatnonzero(hit)}
         result.evaluation_hit = sum(text in hit_texts for text in self.texts)
         result.examples = shown[True] + shown[False]

@@ -25,7 +25,7 @@ from fairseq_distill.formats.embeddings import (
 )
 from fairseq_distill.formats.lines import count_lines, iter_lines, require_file
 from fairseq_distill.formats.partial import PartialRows, is_current, read_partial_key, sweep_partial
-from fairseq_distill.progress import Progress
+from fairseq_distill.progress import Progress, counted
 from fairseq_distill.teachers.stream import append_encoded, chunks, describe, require_distinct, settings_of
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,8 @@ def find_distinct(sentences: Iterator[str], n: int) -> Distinct:
     Args:
         n: how many sentences will come.
     """
-    digests = (hashlib.blake2b(sentence.encode("utf-8"), digest_size=_DIGEST_BYTES).digest() for sentence in sentences)
+    read = counted(sentences, Progress("teach | compare", n))
+    digests = (hashlib.blake2b(sentence.encode("utf-8"), digest_size=_DIGEST_BYTES).digest() for sentence in read)
     halves = np.fromiter(digests, dtype=f"S{_DIGEST_BYTES}", count=n).view(np.uint64).reshape(n, 2)
     order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: the first occurrence leads its group
     halves = halves[order]

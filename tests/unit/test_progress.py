@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from fairseq_distill import progress
-from fairseq_distill.progress import HEARTBEAT_S, Progress, ProgressLine, WipingHandler, described
+from fairseq_distill.progress import HEARTBEAT_S, Progress, ProgressLine, WipingHandler, counted, described
 
 
 class Terminal(io.StringIO):
@@ -99,3 +99,29 @@ def test_a_log_record_does_not_land_in_the_progress_line(clock, terminal):
         assert terminal.getvalue().endswith("left"), "the line comes back"
     progress.wipe()  # nothing is there: nothing happens
     assert terminal.getvalue().endswith(" \r")
+
+
+def test_counted_items_are_all_there_and_the_count_ends_at_the_total(clock, terminal, caplog):
+    caplog.set_level(logging.INFO)
+    work = Progress("compare", 10)
+    seen, counts = [], []
+    for item in counted(iter(range(10)), work, every=4):
+        seen.append(item)
+        counts.append(work.done)
+        clock[0] += 4
+    assert seen == list(range(10)) and counts == [0, 0, 0, 4, 4, 4, 4, 8, 8, 10]
+    assert terminal.getvalue().endswith(" \r"), "wiped although nobody has to ask for an eleventh"
+    work = Progress("read", None, unit="pairs")
+    clock[0] += 5
+    assert list(counted(iter("abc"), work, every=2)) == ["a", "b", "c"] and work.done == 3
+    assert ProgressLine.shown is None and terminal.getvalue().endswith(" \r")
+
+
+def test_one_line_takes_the_place_of_another(clock, terminal):
+    with ProgressLine("a long first name", "x") as first, ProgressLine("b", "x") as second:
+        clock[0] += 5
+        first(1, 10)
+        second(1, 10)
+        last = terminal.getvalue().rpartition("\r")[2]
+        assert last.startswith("b 10.0 %") and "\r" + " " * 10 in terminal.getvalue()
+        assert ProgressLine.shown is second and first.width == 0
