@@ -1,6 +1,7 @@
 """What every console script does alike: log to stderr, one sentence for a user's error, first what is run."""
 
 import argparse
+import io
 import logging
 import platform
 import shlex
@@ -58,7 +59,7 @@ def run_command(
     )
     words = shlex.join(list(argv) if argv is not None else sys.argv[1:])
     logger.info(f"{parser.prog} {words} | version {__version__} | python {platform.python_version()}")
-    if sys.stdout is sys.__stdout__ and hasattr(sys.stdout, "reconfigure"):
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout is sys.__stdout__:
         sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may hold bytes that are not UTF-8
     try:
         main(args)
