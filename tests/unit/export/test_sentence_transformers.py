@@ -10,6 +10,7 @@ import pytest
 from fairseq_distill.embedding.student import load_student
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.export.hugging_face_encoder import fsmt
+from fairseq_distill.export.laser import laser
 from fairseq_distill.export.sentence_transformers import sentence_transformers
 from fairseq_distill.formats.manifest import Corpus, Manifest, Teacher, write_manifest
 from fairseq_distill.formats.results import Results, XsimEntry, write_results
@@ -43,6 +44,15 @@ def test_it_gives_our_vectors(student, tmp_path, library):
 def test_long_lines_are_cut_alike(name, spm, tmp_path, library):
     student = write_student(tmp_path / "c.pt", spm, max_length_pieces=9, **SHAPES[name][0])
     sentence_transformers(student, tmp_path / "out")
+    model = library.SentenceTransformer(str(tmp_path / "out"), device="cpu")
+    assert least_cosine(model.encode(LINES), rows_of(student)) >= 0.99999
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("student", ["laser3 with the norm of MLM", "cls"], indirect=True)
+def test_a_laser3_file_becomes_one_too(student, tmp_path, library):
+    laser(student, tmp_path / "laser")
+    sentence_transformers(tmp_path / "laser" / "laser3-swh.v1.pt", tmp_path / "out")
     model = library.SentenceTransformer(str(tmp_path / "out"), device="cpu")
     assert least_cosine(model.encode(LINES), rows_of(student)) >= 0.99999
 
