@@ -138,7 +138,7 @@ def choose_visits(held: Any, n: int, centroids: np.ndarray, reach: float, produc
     centres = product.hold(centroids)
     for low, high in spans(0, n, _at_once(count)):
         scores = product.scores(held[low:high], centres)
-        cluster, row = np.nonzero((scores.max(axis=1, keepdims=True) - scores <= np.float32(reach)).T)
+        row, cluster = np.nonzero(scores.max(axis=1, keepdims=True) - scores <= np.float32(reach))
         rows.append((row + low).astype(np.int32))
         clusters.append(cluster.astype(np.uint16 if count <= 1 << 16 else np.int32))  # 16 bits are sorted by radix
     visitor, visited = np.concatenate(rows), np.concatenate(clusters)
