@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 _HEIGHT, _WIDTH = 4096, 2048  # of a block: visitors of a cluster, rows of it
 _LEAST_HELD = 256  # rows that visit at a time, at least
 _EXACT_SHARE = 0.5  # of the pairs, from which the exact search is no slower
-_AGAIN_SHARE = 0.25  # of the work done, that may be spent on searching rows again exactly
+_AGAIN_SHARE = 0.02  # of the work done, that may be spent (in float32) on searching rows again exactly
 _AGAIN_FREE = 1 << 26  # pairs that may be compared for it in any case: less than a second
 
 
