@@ -137,7 +137,7 @@ def _xsim_section(runs: Sequence[Run], found: Sequence[Against], margin: str) ->
         rows.append(cells)
     caption = f"xsim error rate in percent by run, {margin} margin"
     head = ["Valid set", *(run.name for run in runs)]
-    body = table(head, rows, range(1, len(head)), caption, "xsim pairs-of-runs")
+    body = table(head, rows, range(1, len(head)), caption, "stack")
     reasons = sorted({f"{key[1]} → {key[2]} of {key[0]}: {why}" for one in found for key, why in one.unpaired.items()})
     note = paragraph(
         "Beneath an error rate its bootstrap interval, then the difference to the first run in percentage points with the 95 % "
@@ -153,12 +153,12 @@ def _cell(row: Optional[XsimEntry], found: Optional[Against], key: SetKey) -> st
     interval = f"<small>{percent(row.low)}–{percent(row.high)}</small>" if row.low is not None else ""
     test = found.sets.get(key) if found is not None else None
     if test is None:
-        return f"{percent(row.percent)}{interval}"
+        return f"<span>{percent(row.percent)}{interval}</span>"
     css = "better" if test.high < 0 else "worse" if test.low > 0 else ""
     p_value = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
     return (
-        f'{percent(row.percent)}{interval}<small class="{css}">{test.difference:+.1f} ({test.low:+.1f} to {test.high:+.1f}), '
-        f"{p_value}</small>"
+        f'<span>{percent(row.percent)}{interval}<small class="{css}">{test.difference:+.1f} ({test.low:+.1f} to {test.high:+.1f}), '
+        f"{p_value}</small></span>"
     )
 
 
@@ -172,6 +172,8 @@ def _curves_section(runs: Sequence[Run]) -> str:
         curves = [(i, name, _curve(log, tag, root)) for i, name, log in logs]
         if root == "increment" and not any(len(set(curve.values())) > 1 for *_, curve in curves):
             continue
+        if root == "distil_loss" and all(curve == _curve(log, INNER, "loss") for (*_, curve), (*_, log) in zip(curves, logs)):
+            continue  # the loss has this term alone
         if any(any(curve.values()) for *_, curve in curves):
             figures.append(_chart(TITLES[root] + suffix, curves, "update", root == "increment", root in ("xsim", "lr")))
     timed = [(i, name, _over_minutes(log, _curve(log, VALID, "xsim"))) for i, name, log in logs]
