@@ -14,6 +14,8 @@ from fairseq_distill.progress import WipingHandler, wipe
 
 logger = logging.getLogger("fairseq_distill")
 
+_LONGEST_MESSAGE = 2000  # characters
+
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Shows defaults where there are any, and keeps the line breaks of the usage example."""
@@ -32,6 +34,15 @@ def make_parser(prog: str, description: str, example: str) -> argparse.ArgumentP
     parser.add_argument("--quiet", action="store_true", help="log errors only")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
+
+
+def one_line(message: str) -> str:
+    """A message without what could move the cursor or fill the screen: it may quote a file that somebody else has written."""
+    shown = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in message[: 2 * _LONGEST_MESSAGE]
+    )
+    return shown if len(shown) <= _LONGEST_MESSAGE else f"{shown[: _LONGEST_MESSAGE - 100]} … {shown[-95:]}"
 
 
 def _plain(error: Exception) -> str:
@@ -66,13 +77,13 @@ def run_command(
         sys.stdout.flush()  # a full disk behind it shows here
     except DistillError as error:
         wipe()
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        print(f"{parser.prog}: error: {one_line(str(error))}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         return 1
     except (ImportError, MemoryError, OSError) as error:  # not of our making, but a user can mend these too
         wipe()
-        print(f"{parser.prog}: error: {_plain(error)}", file=sys.stderr)
+        print(f"{parser.prog}: error: {one_line(_plain(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         wipe()

@@ -46,8 +46,8 @@ def from_json(kind: Type[Kind], raw: Any) -> Kind:
         raw: what :func:`load_json` gave.
 
     Raises:
-        ValueError: a value is not of its field's type; the field is named.
-        TypeError: a field is missing or unknown.
+        ValueError: a value is not of its field's type, or a field is unknown; it is named.
+        TypeError: a field is missing.
     """
     return _object(kind, raw, "it")
 
@@ -55,6 +55,9 @@ def from_json(kind: Type[Kind], raw: Any) -> Kind:
 def _object(kind: Any, raw: Any, place: str) -> Any:
     _require(dict, raw, place)
     hints = _hints(kind)
+    unknown = [name for name in raw if name not in hints]
+    if unknown:
+        raise ValueError(f"{place} has an unknown field {unknown[0][:40]!r}")
     prefix = "" if place == "it" else f"{place}."
     return kind(**{name: _value(hints.get(name, Any), value, f"{prefix}{name}") for name, value in raw.items()})
 
@@ -78,7 +81,7 @@ def _value(hint: Any, value: Any, place: str) -> Any:
         return [_value(inner[0], item, f"{place}[{index}]") for index, item in enumerate(value)]
     if origin is dict:
         _require(dict, value, place)
-        return {key: _value(inner[1], item, f"{place}[{key!r}]") for key, item in value.items()}
+        return {key: _value(inner[1], item, f"{place}[{key[:40]!r}]") for key, item in value.items()}
     _require(hint, value, place)
     return value
 

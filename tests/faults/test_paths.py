@@ -211,3 +211,12 @@ def test_prepare_sh_makes_a_data_directory_there(tmp_path):
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert (folder / "data" / "manifest.json").is_file() and sorted(tmp_path.iterdir()) == [folder]
+
+
+def test_a_file_cannot_write_on_the_terminal(tmp_path, capsys):
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00\x40\x00" + b"\x1b[2J\x1b[31m\n" * 8)
+    (tmp_path / "x.npy.json").write_text('{"\\u001b[2J\\n%s": 1}' % ("long" * 9999))
+    for name in ("x.npy", "y.npy"):
+        assert xsim([f"--src={tmp_path / name}", f"--tgt={tmp_path / name}", "--quiet"]) == 1
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and said.strip().isprintable() and len(said) < 2100
