@@ -9,7 +9,6 @@ The layout, for corpora of one's own as for downloaded ones::
 ROOT may be the folder that holds ``bitext/``, or ``bitext/`` itself. Files may end in ``.gz``.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from language_table import canonical
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import DataError
+from fairseq_distill.formats.json_file import read_object
 from fairseq_distill.formats.lines import count_lines, read_lines
 
 _PAIR = re.compile(r"([a-z]{2,3}(?:_[A-Z][a-z]{3})?)-([a-z]{2,3}(?:_[A-Z][a-z]{3})?)")
@@ -127,7 +127,7 @@ def _licences(bitext: Path) -> Dict[str, str]:
 
 def _licence(corpus: str, record: Path, table: Dict[str, str]) -> str:
     if record.is_file():  # written by fetch_corpora.py
-        return str(json.loads(record.read_text(encoding="utf-8"))["licence"])
+        return str(read_object(record, "fetch the corpus again").get("licence", NOT_STATED))
     return table.get(corpus, NOT_STATED)
 
 

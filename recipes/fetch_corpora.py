@@ -26,6 +26,7 @@ from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import sha256_file, write_text
+from fairseq_distill.formats.json_file import load_json
 from fairseq_distill.formats.lines import count_lines, iter_lines, write_lines
 
 logger = logging.getLogger(__name__)
@@ -63,8 +64,11 @@ def is_there(corpus: ListedCorpus, output: Path) -> bool:
     record = record_of(corpus, output)
     if not record.is_file():
         return False
-    files: Dict[str, Dict[str, Any]] = json.loads(record.read_text(encoding="utf-8"))["files"]
-    paths = {record.parent / name: entry["bytes"] for name, entry in files.items()}
+    try:
+        files: Dict[str, Dict[str, Any]] = load_json(record)["files"]
+        paths = {record.parent / name: entry["bytes"] for name, entry in files.items()}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):  # damaged: as if it were not there
+        return False
     return all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
 
 

@@ -22,6 +22,7 @@ from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error, sha256_file, write_text
 from fairseq_distill.formats.calibration import Calibration, Cut, Setting, read_calibration
 from fairseq_distill.formats.embeddings import open_embeddings
+from fairseq_distill.formats.json_file import read_object
 from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.provenance import Provenance, read_provenance, write_provenance
 from fairseq_distill.formats.results import XsimEntry, read_results
@@ -276,7 +277,7 @@ def table(args: argparse.Namespace) -> None:
             f"{one.number:5}  {one.xsim:6.2f}  {interval:>13}  {one.threshold:9.4f}  {one.precision:9.3f}  {one.recall:6.3f}  "
             f"{one.kept:9,}  {one.new:9,}"
         )
-    stopped: Optional[str] = json.loads((Path(args.work) / NAME).read_text(encoding="utf-8")).get("stopped")
+    stopped: Optional[str] = read_object(Path(args.work) / NAME, "remove it and run recipes/iterate.sh again").get("stopped")
     print(stopped or "not stopped yet")
 
 

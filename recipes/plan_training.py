@@ -22,6 +22,7 @@ from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.evaluation.training_log import INNER, read_training_log
 from fairseq_distill.formats.atomic import write_text
+from fairseq_distill.formats.json_file import read_object
 from fairseq_distill.formats.manifest import read_manifest
 
 logger = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ def main(args: argparse.Namespace) -> None:
         "options": extra,
     }
     path = work / "plan.json"
-    plan = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    plan = read_object(path, "remove it and run recipes/student.sh again") if path.is_file() else {}
     if plan.get("request") != request:
         minutes = args.max_minutes if args.max_minutes is not None else 0.0
         arch = args.arch or choose_arch(minutes)

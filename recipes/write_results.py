@@ -5,7 +5,6 @@ python recipes/write_results.py --work WORK [--command "bash recipes/student.sh 
 
 import argparse
 import datetime
-import json
 import logging
 import platform
 import sys
@@ -27,6 +26,7 @@ from fairseq_distill.errors import DataError
 from fairseq_distill.evaluation.training_log import read_training_log, sentences_per_second
 from fairseq_distill.evaluation.xsim import bootstrap_interval, xsim_margins
 from fairseq_distill.formats.embeddings import open_embeddings
+from fairseq_distill.formats.json_file import read_object
 from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.manifest import Corpus, read_manifest
 from fairseq_distill.formats.results import Results, TrainingFacts, XsimEntry, read_results, write_results
@@ -80,7 +80,7 @@ def judge(encoder: SentenceEncoder, kind: str, work: Path, corpus: Corpus) -> Li
 
 def training_facts(work: Path, student: Student, checkpoint: Path) -> TrainingFacts:
     """What training cost, from its log and its checkpoints."""
-    plan = json.loads((work / "plan.json").read_text(encoding="utf-8"))
+    plan = read_object(work / "plan.json", "remove it and run recipes/student.sh again")
     speeds = sentences_per_second(read_training_log(work / "log" / "train.json.log"))
     last = load_checkpoint(work / "checkpoints" / "checkpoint_last.pt")
     best = load_checkpoint(checkpoint)
@@ -140,7 +140,7 @@ def main(args: argparse.Namespace) -> None:
         for corpus in valid:
             entries += judge(encoder, kind, work, corpus)
     before: Optional[Results] = read_results(work)
-    plan = json.loads((work / "plan.json").read_text(encoding="utf-8"))
+    plan = read_object(work / "plan.json", "remove it and run recipes/student.sh again")
     results = Results(
         xsim=entries,
         training=training_facts(work, student, checkpoint),

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, Type, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike
 
 Kind = TypeVar("Kind")
@@ -28,6 +29,23 @@ def load_json(path: PathLike) -> Any:
         ValueError: it is not UTF-8, not JSON, or nested too deeply.
     """
     return parse_json(Path(path).read_text(encoding="utf-8"))
+
+
+def read_object(path: PathLike, mend: str) -> Dict[str, Any]:
+    """The object in a small JSON file that a program of ours has written.
+
+    Args:
+        mend: what to do where it is damaged, for the error.
+
+    Raises:
+        DataError: it cannot be read, or holds no object.
+    """
+    try:
+        found = load_json(path)
+        _require(dict, found, "it")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is missing or damaged: {error}; {mend}.") from error
+    return found
 
 
 def parse_json(text: str) -> Any:

@@ -307,3 +307,24 @@ def test_an_array_that_declares_what_it_does_not_hold(shape, read, tmp_path):
     )
     with pytest.raises(DataError, match=r"x\.npy"):
         read(tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"files": 3}', '{"files": {"a": 1}}', "[" * 5000, "\x00"])
+def test_small_records_of_our_own(text, tmp_path, monkeypatch):
+    from fairseq_distill.formats.json_file import read_object
+
+    monkeypatch.syspath_prepend(str(REPO / "data_prep"))
+    from stamps import Stamps, Step
+
+    (tmp_path / "plan.json").write_text(text)
+    if not text.startswith('{"'):
+        with pytest.raises(DataError, match=r"plan\.json is missing or damaged: .*; remove it"):
+            read_object(tmp_path / "plan.json", "remove it")
+    stamps = Stamps(tmp_path)
+    step = Step("step", [], [tmp_path / "out"])
+    stamps.run(step, lambda: (tmp_path / "out").write_text("made"))
+    (tmp_path / "stamps" / "step.json").write_text(text)
+    (tmp_path / "stamps" / "checksums.json").write_text(text)
+    (tmp_path / "out").unlink()
+    Stamps(tmp_path).run(step, lambda: (tmp_path / "out").write_text("made"))  # a damaged stamp is none
+    assert (tmp_path / "out").read_text() == "made"
