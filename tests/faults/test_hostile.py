@@ -19,7 +19,7 @@ from fairseq_distill.cli.xsim import cli_main as xsim
 from fairseq_distill.embedding.export import embed_subset
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import DataError, DistillError
-from fairseq_distill.evaluation.score_histogram import _chunks as score_chunks
+from fairseq_distill.evaluation.score_histogram import count_scores
 from fairseq_distill.export.safetensors import safetensors
 from fairseq_distill.formats import manifest
 from fairseq_distill.formats.embeddings import open_embeddings
@@ -109,7 +109,7 @@ PLACES = {
     "checkpoint_file": load_checkpoint,
     "file:": lambda path: open_encoder(f"file:{path}", "cpu"),
     "embeddings": lambda path: open_embeddings(path),
-    "scores": lambda path: list(score_chunks(path)),
+    "scores": lambda path: count_scores(path),
     "export": lambda path: safetensors(path, path.parent / "out"),
 }
 

@@ -13,7 +13,7 @@ import torch
 
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import CheckpointError, DataError, DistillError
-from fairseq_distill.evaluation.score_histogram import _chunks as score_chunks
+from fairseq_distill.evaluation.score_histogram import count_scores
 from fairseq_distill.evaluation.training_log import read_training_log
 from fairseq_distill.export.laser import laser
 from fairseq_distill.export.safetensors import safetensors
@@ -159,7 +159,7 @@ FORMATS = {
     "embeddings, float32": ("rows.npy", (0, 5, 0.3, 0.9, -1), open_embeddings),
     "embeddings, float16": ("half.npy", (0, 8, 0.5, -1), open_embeddings),
     "headerless embeddings": ("rows.raw", (7, 0.5, -1), lambda path: open_embeddings(path, 4)),
-    "scores": ("scores.npy", (0, 0.5, -1), lambda path: list(score_chunks(path))),
+    "scores": ("scores.npy", (0, 0.5, -1), lambda path: count_scores(path)),
     "sidecar": ("rows.npy.json", ENDS, lambda path: read_info(str(path)[: -len(".json")])),
     "index": ("ids.idx", BINARY, lambda path: open_either(path.with_suffix(""))),
     "ids": ("ids.bin", (0, 0.5, -1), lambda path: open_either(path.with_suffix(""))),
@@ -299,7 +299,7 @@ def test_a_laser2_that_declares_what_it_does_not_hold(name, made, tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(10**15, 4), (10**9, 10**9), (-1, 4), (2**63, 2**63), (5, -4)])
-@pytest.mark.parametrize("read", [open_embeddings, lambda path: list(score_chunks(path))], ids=["rows", "scores"])
+@pytest.mark.parametrize("read", [open_embeddings, lambda path: count_scores(path)], ids=["rows", "scores"])
 def test_an_array_that_declares_what_it_does_not_hold(shape, read, tmp_path):
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     (tmp_path / "x.npy").write_bytes(
