@@ -53,6 +53,7 @@ def test_runs_are_made_once_and_the_table_is_written(root, tmp_path):
         "max",
         "cls",
         "mlm",
+        "mlm-light",
         "curriculum",
         "base-max-teacher",
         "mean-max-teacher",
@@ -64,13 +65,13 @@ def test_runs_are_made_once_and_the_table_is_written(root, tmp_path):
     assert sets == {"mafand.eng-swa": 60} and records["base"].cpu_seconds > 0
     assert records["base"].sets[0][2]["distance"] < 54  # of 60: it has learned something in 100 updates
     page = (tmp_path / "results.md").read_text()
-    assert "| + MLM |" in page and "9 runs" in page
+    assert "| + MLM |" in page and "10 runs" in page
     assert len({record.wrong for record in records.values()}) > 4, "the variants are one student"
     assert not list((tmp_path / "work" / "runs").glob("*/checkpoints"))
 
     before = (tmp_path / "results.jsonl").read_bytes()
     again = run(words)
-    assert again.returncode == 0 and "9 runs planned, 9 are there" in again.stderr
+    assert again.returncode == 0 and "10 runs planned, 10 are there" in again.stderr
     assert (tmp_path / "results.jsonl").read_bytes() == before
 
 
