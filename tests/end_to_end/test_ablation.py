@@ -80,7 +80,7 @@ def test_runs_are_made_once_and_the_table_is_written(root, tmp_path):
 def test_a_killed_sitting_goes_on_without_a_double_line_and_to_the_same_numbers(root, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir(), killed.mkdir()
-    options = ("--claim", "c", "--seeds", "1")
+    options = ("--claim", "d", "--seeds", "1")
     assert run(command(root, whole, *options)).returncode == 0
     for seconds in (12, 25):
         process = subprocess.Popen(
