@@ -133,12 +133,9 @@ def test_nothing_is_executed_and_nothing_written(place, name, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before and not Path("/tmp/fairseq_distill_harm").exists()
 
 
-def test_the_harm_would_work(tmp_path, monkeypatch):
-    HOSTILE["checkpoint"](tmp_path / "x.pt")
-    torch.load(tmp_path / "x.pt", weights_only=False)  # else the tests above would prove nothing
-    assert os.environ.pop(MARK) == "done"
-    array_of(tmp_path / "x.npy")
-    np.load(tmp_path / "x.npy", allow_pickle=True)
+def test_the_harm_would_work():
+    """Else the tests above would prove nothing; unpickled here, as no reader of ours may."""
+    pickle.loads(pickle.dumps(Harm()))
     assert os.environ.pop(MARK) == "done"
 
 
