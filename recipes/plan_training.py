@@ -14,8 +14,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, NamedTuple
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _NEVER = 1 << 30
+_TRIAL_LOG = 10  # updates
 
 
 def choose_arch(minutes: float) -> str:
@@ -99,16 +101,34 @@ def make_plan(updates: int, arch: str, seed: int) -> Dict[str, Any]:
     }
 
 
-def seconds_per_update(work: Path, arch: str, seed: int, extra: List[str]) -> float:
-    """The pace of the real training command, from a trial without validation and saving.
+class Pace(NamedTuple):
+    """What training costs on this machine, seconds.
+
+    Attributes:
+        update: one update.
+        validation: one validation with its checkpoint.
+    """
+
+    update: float
+    validation: float
+
+    def updates_in(self, minutes: float) -> int:
+        """The updates, at least ``TRIAL_UPDATES``, that fit into a budget beside its ``VALIDATIONS`` validations."""
+        seconds = minutes * 60 * defaults.BUDGET_SHARE - defaults.VALIDATIONS * self.validation
+        return max(defaults.TRIAL_UPDATES, int(seconds / self.update))
+
+
+def pace_of(work: Path, arch: str, seed: int, extra: List[str]) -> Pace:
+    """The pace of the real training command, from a trial that ends with a validation and a checkpoint.
 
     Raises:
         DataError: the trial failed; its last lines are in the message.
     """
     with tempfile.TemporaryDirectory(prefix="fairseq_distill_trial.") as folder:
-        trial = {**make_plan(defaults.TRIAL_UPDATES, arch, seed), "log_interval": 10}
+        trial = {**make_plan(defaults.TRIAL_UPDATES, arch, seed), "validate_every": defaults.TRIAL_UPDATES}
+        trial["log_interval"] = _TRIAL_LOG
         log = Path(folder) / "train.log"
-        fast = ["--no-save", "--disable-validation", "--save-dir", folder, "--log-file", str(log)]
+        fast = ["--save-dir", folder, "--log-file", str(log)]
         fast += ["--curriculum", "none"]  # batches cost alike whatever they show, and plateau needs validations
         if (
             "--lexical-path" not in extra
@@ -117,18 +137,26 @@ def seconds_per_update(work: Path, arch: str, seed: int, extra: List[str]) -> fl
         ):
             fast += ["--lexical-path", "unfitted"]  # the same work an update, without the fit before the first
         command = training_command(work, trial, extra + fast)
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode or not log.is_file():
-            tail = "\n".join(done.stdout.splitlines()[-15:])
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        assert child.stdout is not None
+        lines, last_update, saved = [], 0.0, 0.0
+        for line in child.stdout:
+            lines.append(line)
+            if INNER in line:
+                last_update = time.monotonic()
+            elif "Saved checkpoint" in line:
+                saved = time.monotonic()
+        if child.wait() or not log.is_file():
+            tail = "\n".join(line.rstrip() for line in lines[-15:])
             raise DataError(
-                f"The trial of the training command ended with code {done.returncode}; its last lines:\n{tail}"
+                f"The trial of the training command ended with code {child.returncode}; its last lines:\n{tail}"
             )
         wall = read_training_log(log).curve(INNER, "wall")
     first = min((update for update in wall if update >= defaults.TRIAL_UPDATES // 3), default=0)
     last = max(wall, default=0)
     if last <= first:
         raise DataError("The trial logged too little to read a pace from; give --max-update instead of --max-minutes.")
-    return max((wall[last] - wall[first]) / (last - first), 1e-4)
+    return Pace(max((wall[last] - wall[first]) / (last - first), 1e-4), max(saved - last_update, 0.0))
 
 
 def main(args: argparse.Namespace) -> None:
@@ -154,9 +182,12 @@ def main(args: argparse.Namespace) -> None:
             logger.info(
                 f"plan | a trial of {defaults.TRIAL_UPDATES} updates of {arch} to learn the pace of this machine"
             )
-            pace = seconds_per_update(work, arch, args.seed, extra)
-            updates = max(defaults.TRIAL_UPDATES, int(minutes * 60 * defaults.BUDGET_SHARE / pace))
-            logger.info(f"plan | {pace * 1000:.0f} ms an update: {updates:,} updates in {minutes:g} minutes")
+            pace = pace_of(work, arch, args.seed, extra)
+            updates = pace.updates_in(minutes)
+            logger.info(
+                f"plan | {pace.update * 1000:.0f} ms an update, {pace.validation:.1f} s a validation: "
+                f"{updates:,} updates in {minutes:g} minutes"
+            )
         plan = {**make_plan(updates, arch, args.seed), "request": request}
         write_text(path, json.dumps(plan, indent=1) + "\n")
     limit = [] if args.max_minutes is None else ["--stop-time-hours", f"{args.max_minutes / 60:.6f}"]

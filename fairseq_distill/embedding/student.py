@@ -1,6 +1,7 @@
 """A student checkpoint as a SentenceEncoder: plain PyTorch, no fairseq, one file is enough."""
 
 import hashlib
+from functools import cached_property
 from typing import Any, Dict, List, Sequence, Union
 
 import numpy as np
@@ -15,6 +16,9 @@ from fairseq_distill.formats.dictionary import PAD
 from fairseq_distill.formats.student_state import StudentState, read_student_state
 from fairseq_distill.modules.checkpoint_file import load_checkpoint, understood
 from fairseq_distill.modules.device import choose_device, may_use_bfloat16
+from fairseq_distill.modules.int8 import TOKENS as INT8_TOKENS
+from fairseq_distill.modules.int8 import require_int8
+from fairseq_distill.modules.packed_student import PackedStudent
 from fairseq_distill.modules.precision import autocast
 from fairseq_distill.modules.transformer import EncoderShape, StudentEncoder
 from fairseq_distill.text import NORMALISER, StudentTokenizer
@@ -30,7 +34,7 @@ class Student:
         state: the text path and space that travelled in its checkpoint.
         name: its fingerprint.
         device: where it runs.
-        precision: ``auto``, ``float32`` or ``bfloat16``.
+        precision: ``auto``, ``float32``, ``bfloat16``, or on a CPU ``int8``.
         max_tokens: bound on the padded pieces of a batch.
         source: where its SentencePiece model comes from, for errors.
     """
@@ -49,8 +53,8 @@ class Student:
         self.space, self.dim = state.teacher.space, model.shape.output_dim
         self.pooling, self.normaliser = model.shape.pooling, state.normaliser
         self.tokenizer = StudentTokenizer(state.spm, state.dictionary, source)
-        self.device, self.max_tokens = device, max_tokens
-        self.precision = "bfloat16" if may_use_bfloat16(device, precision) else "float32"
+        self.device, self.precision = device, _precision_on(device, precision)
+        self.max_tokens = min(max_tokens, INT8_TOKENS) if self.precision == "int8" else max_tokens
 
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
         return self.encode_prepared(self.prepare(sentences))
@@ -65,15 +69,34 @@ class Student:
         rows = np.empty((len(prepared), self.dim), dtype=np.float32)
         lengths = np.array([len(ids) for ids in prepared], dtype=np.int64)
         for chosen in batches_by_length(lengths, self.max_tokens):
-            inside = np.arange(lengths[chosen].max()) < lengths[chosen][:, None]  # [B, T]
-            tokens = np.full(inside.shape, PAD, dtype=np.int64)
-            tokens[inside] = np.concatenate([prepared[index] for index in chosen])
-            rows[chosen] = self._embed(torch.from_numpy(tokens)).cpu().numpy()
+            rows[chosen] = self._embed([prepared[index] for index in chosen]).cpu().numpy()
         return rows
 
-    def _embed(self, tokens: Tensor) -> Tensor:
+    def _embed(self, sentences: List[np.ndarray]) -> Tensor:
+        if self.device.type == "cpu":
+            return self._packed(sentences)
         with autocast(self.device, self.precision):
-            return self.model(tokens.to(self.device))
+            return self.model(_padded(sentences).to(self.device))
+
+    @cached_property
+    def _packed(self) -> PackedStudent:
+        return PackedStudent(self.model, self.precision)
+
+
+def _precision_on(device: torch.device, wanted: str) -> str:
+    if wanted == "int8":
+        require_int8(device)
+        return wanted
+    return "bfloat16" if may_use_bfloat16(device, wanted) else "float32"
+
+
+def _padded(sentences: List[np.ndarray]) -> Tensor:
+    """int64 [B, T]."""
+    lengths = np.array([len(ids) for ids in sentences])
+    inside = np.arange(lengths.max()) < lengths[:, None]  # [B, T]
+    tokens = np.full(inside.shape, PAD, dtype=np.int64)
+    tokens[inside] = np.concatenate(sentences)
+    return torch.from_numpy(tokens)
 
 
 def load_student(
@@ -105,7 +128,7 @@ def student_of(
         content: what the checkpoint holds.
         path: where it comes from, for errors.
         device: ``cpu``, ``cuda``, ``cuda:1``; None or ``auto``: the first GPU when there is one.
-        precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device multiplies it in hardware.
+        precision: ``float32``, ``bfloat16``, ``int8`` (on a CPU), or ``auto``: bfloat16 where the device multiplies it in hardware.
         max_tokens: bound on the padded pieces of a batch.
 
     Raises:
@@ -138,7 +161,9 @@ def _student_of(
         raise CheckpointError(
             f"{path}: weights and configuration do not fit ({' '.join(str(error).split())[:300]})."
         ) from error
-    return Student(model, state, fingerprint("student", weights, state), choose_device(device), precision, max_tokens, path)
+    return Student(
+        model, state, fingerprint("student", weights, state), choose_device(device), precision, max_tokens, path
+    )
 
 
 def _shape(cfg: Dict[str, Any], weights: Dict[str, Tensor], state: StudentState, path: PathLike) -> EncoderShape:

@@ -5,7 +5,7 @@ from typing import Optional, Union
 import torch
 
 from fairseq_distill.errors import ConfigError
-from fairseq_distill.modules.precision import PRECISIONS, cpu_multiplies_bfloat16
+from fairseq_distill.modules.precision import ENCODER_PRECISIONS, PRECISIONS, cpu_multiplies_bfloat16
 
 
 def choose_device(name: Optional[Union[str, torch.device]] = "auto") -> torch.device:
@@ -35,7 +35,8 @@ def may_use_bfloat16(device: torch.device, precision: str) -> bool:
         ConfigError: unknown precision.
     """
     if precision not in PRECISIONS:
-        raise ConfigError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}.")
+        why = " (int8 serves students and LASER3 files)" if precision in ENCODER_PRECISIONS else ""
+        raise ConfigError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}{why}.")
     if precision == "auto":
         return torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_multiplies_bfloat16()
     return precision == "bfloat16"

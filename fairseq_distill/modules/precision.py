@@ -9,6 +9,7 @@ import torch
 from fairseq_distill.errors import ConfigError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+ENCODER_PRECISIONS = (*PRECISIONS, "int8")
 
 
 @lru_cache(maxsize=None)
