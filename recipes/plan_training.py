@@ -154,7 +154,7 @@ def pace_of(work: Path, arch: str, seed: int, extra: List[str]) -> Pace:
         wall = read_training_log(log).curve(INNER, "wall")
     first = min((update for update in wall if update >= defaults.TRIAL_UPDATES // 3), default=0)
     last = max(wall, default=0)
-    if last <= first:
+    if not first or last <= first:
         raise DataError("The trial logged too little to read a pace from; give --max-update instead of --max-minutes.")
     return Pace(max((wall[last] - wall[first]) / (last - first), 1e-4), max(saved - last_update, 0.0))
 
