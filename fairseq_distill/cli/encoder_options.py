@@ -15,7 +15,7 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         choices=("auto", "float32", "bfloat16", "int8"),
         help="of the matrix products; auto: bfloat16 where the hardware multiplies it and the vectors keep to float32's; "
-        "int8: a student on a CPU, faster still, cosines to float32's from 0.999",
+        "int8: a student on a CPU, faster still, cosines to float32's above 0.999",
     )
     parser.add_argument(
         "--max-tokens",
