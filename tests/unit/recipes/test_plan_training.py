@@ -42,7 +42,7 @@ def test_validations_take_their_share_of_the_budget():
     assert Pace(0.1, 5.0).updates_in(0.1) == defaults.TRIAL_UPDATES
 
 
-TRAIN = """#!{python}
+TRAIN = """\
 import sys, time
 words = sys.argv
 log = open(dict(zip(words, words[1:]))["--log-file"], "w")  # the last one
@@ -61,7 +61,9 @@ time.sleep(0.4)
 def trial(tmp_path, monkeypatch, broken=False, updates=defaults.TRIAL_UPDATES):
     command = tmp_path / "bin" / "fairseq-train"
     command.parent.mkdir()
-    command.write_text(TRAIN.format(python=sys.executable, broken=broken, updates=updates))
+    program = tmp_path / "train.py"
+    program.write_text(TRAIN.format(broken=broken, updates=updates))
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" "$@"\n')  # no "#!" takes a path with spaces
     command.chmod(0o755)
     monkeypatch.setenv("PATH", str(command.parent))
     (tmp_path / "data").mkdir()
