@@ -82,8 +82,13 @@ def settings_of(encoder: SentenceEncoder) -> Dict[str, Any]:
 def describe(
     encoder: SentenceEncoder, spec: str, text_sha256: Optional[str], unit_length: bool, extra: Dict[str, Any]
 ) -> EmbeddingInfo:
-    """A sidecar; its ``extra`` also says what data_prep and the task want to know without loading the encoder."""
+    """A sidecar; its ``extra`` also says what data_prep and the task want to know without loading the encoder.
+
+    int8 stands in it, so that rows of that precision are made again when another is asked for; the others hardly differ.
+    """
     extra = {"spec": spec, "dim": encoder.dim, "pooling": encoder.pooling, **extra}
+    if getattr(encoder, "precision", None) == "int8":
+        extra["precision"] = "int8"
     return EmbeddingInfo(encoder.name, encoder.space, encoder.normaliser, text_sha256, unit_length, extra=extra)
 
 

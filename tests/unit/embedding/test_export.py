@@ -80,6 +80,16 @@ def test_what_is_up_to_date_is_left_alone(tmp_path):
     assert again.seen and open_embeddings(tmp_path / "t.npy").dtype == np.float16
 
 
+def test_rows_of_int8_are_not_taken_for_others(tmp_path):
+    text = write(tmp_path / "t", TEXT)
+    for precision, made in (("int8", True), ("int8", False), ("float32", True), ("bfloat16", False), ("int8", True)):
+        encoder = HashEncoder()
+        encoder.precision = precision
+        info = read_info(embed(encoder, text, tmp_path / "t.npy"))
+        assert bool(encoder.seen) is made, precision
+        assert (info.extra.get("precision") == "int8") is (precision == "int8")
+
+
 def test_a_killed_run_of_another_encoder_is_not_gone_on_with(tmp_path):
     text = write(tmp_path / "t", TEXT)
     with pytest.raises(Killed):
