@@ -79,8 +79,8 @@ class Variant:
 
 BASE_OPTIONS = {"lexical-path": "none", "distil-loss": "cosine", "mask-share": "0", "curriculum": "none"}
 _MLM = {"mask-share": str(defaults.MASK_SHARE), "mlm-weight": str(defaults.MLM_WEIGHT)}
-_CURRICULUM = {"curriculum": "progressive", "curriculum-increments": str(INCREMENTS)}
-# Beside linear, the default. Plateau needs validations, which these runs have none of.
+_CURRICULUM = {"curriculum": "progressive", "curriculum-pacing": "linear", "curriculum-increments": str(INCREMENTS)}
+# Beside linear, the plainest reading of the paper. Plateau needs validations, which these runs have none of.
 _PACINGS = ("root", "step", "epoch", "mixed")
 _CONTRAST = {"distil-weight": "0", "contrastive-weight": "1"}
 _QUEUE = {**_CONTRAST, "contrastive-queue": "4096"}
