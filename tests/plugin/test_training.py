@@ -7,7 +7,7 @@ import torch
 from tiny_data import DIM, REPO, assert_equal_weights, run, train, weights
 
 CURRICULUM = ["--curriculum", "progressive", "--curriculum-increments", "3", "--curriculum-updates", "9"]
-CURRICULUM += ["--curriculum-min-words", "1"]
+CURRICULUM += ["--curriculum-pacing", "linear", "--curriculum-min-words", "1"]
 LOSSES = ("loss", "distil_loss", "mlm_loss", "increment", "stage", "distil_loss_aaa", "distil_loss_bbb", "gnorm")
 
 
