@@ -20,6 +20,7 @@ while (($#)); do
   shift 2 || die "the option $1 needs a value."
 done
 [[ -n "$DATA" ]] || die "--data DIR is needed."
+rm -rf "${DATA:?}/bin.tmp" # of a run that was killed; also where all corpora had been adopted by then
 export PYTHONPATH="$REPO${PYTHONPATH:+:$PYTHONPATH}"
 
 listing="$(python "$REPO/data_prep/binarised.py" --data "$DATA")" || exit 1
@@ -27,7 +28,6 @@ listing="$(python "$REPO/data_prep/binarised.py" --data "$DATA")" || exit 1
 mapfile -t names <<<"$listing"
 
 cd "$DATA"
-rm -rf bin.tmp
 lines="$(cat "${names[@]/#/pieces/}" | wc -l)"
 if ((WORKERS == 0)); then
   WORKERS=1

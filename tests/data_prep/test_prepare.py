@@ -188,6 +188,20 @@ def test_only_what_depends_on_a_changed_input_is_made_again(prepared, tmp_path):
 
 
 @pytest.mark.slow
+def test_what_a_run_killed_after_its_last_step_left_is_removed(prepared, tmp_path):
+    # The corpora have been adopted and stamped, but the kill came before the folder was removed.
+    folder, options, _, _ = prepared
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "data" / "bin.tmp").mkdir()
+    (copy / "data" / "bin.tmp" / "preprocess.log").write_text("half of it\n")
+    done = prepare([str(o).replace(str(folder), str(copy)) if o is not options[5] else o for o in options], cwd=copy)
+    assert done.returncode == 0, done.stderr
+    assert any(step.startswith("binarise.") for step in unchanged(done))
+    assert not (copy / "data" / "bin.tmp").exists()
+
+
+@pytest.mark.slow
 def test_killed_runs_end_with_the_same_files(prepared, tmp_path):
     folder, options, _, _ = prepared
     data = tmp_path / "data"
