@@ -63,11 +63,17 @@ def read_student_state(state: Dict[str, Any], path: object) -> StudentState:
         return StudentState(
             spm=base64.b64decode(state["spm_base64"], validate=True),
             dictionary=Dictionary(list(state["symbols"])),
-            normaliser=state["normaliser"],
+            normaliser=_text(state["normaliser"]),
             teacher=from_json(Teacher, state["teacher"]),
-            languages=list(state["languages"]),
+            languages=[_text(language) for language in state["languages"]],
             max_length_pieces=int(state["max_length_pieces"]),
             prepend_bos=bool(state.get("prepend_bos", False)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} holds an incomplete student ({error}); it is damaged.") from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text is wanted, but it holds {type(value).__name__}")
+    return value

@@ -7,7 +7,9 @@ blocks, the number of threads or the precision of the product.
 """
 
 import logging
-from typing import Optional, Tuple, Type
+import queue
+import threading
+from typing import Optional, Sequence, Tuple, Type
 
 import numpy as np
 
@@ -148,6 +150,7 @@ class _Search:
         self.forward = empty_neighbours(one.n, self.k_forward)
         self.backward = empty_neighbours(two.n, self.k_backward) if both else None
         self.open_forward = self.open_backward = np.empty(0, np.int64)  # rows that a scan could not decide
+        self._lock, self._done = threading.Lock(), 0
 
     def results(self) -> Tuple[Neighbours, Optional[Neighbours]]:
         return self.forward, self.backward
@@ -170,29 +173,54 @@ class _Search:
 
     def _product(self, kind: Type[Product]) -> Product:
         height, width = block_sizes(kind, self.one.dim, self.max_memory, _HEIGHT, _WIDTH)
-        height, width = min(height, padded(self.one.n)), min(width, padded(self.two.n))
+        height = min(height, padded(-(-self.one.n // (2 * self.workers.threads))))  # some for each thread
+        width = min(width, padded(self.two.n))
         return kind(height, width, self.one.dim, self.workers)
 
     def _scan(self, product: Product, bounds: Bounds, check: bool) -> bool:
         """All blocks; with ``check`` the undecided rows are noted, and False comes back when too many are."""
+        with product.lanes(self.max_memory) as lanes:
+            try:
+                return self._scan_in(lanes, product, bounds, check)
+            except _Inaccurate:
+                logger.warning("bfloat16 products err more than they should on this machine; float32 is used")
+                return False
+
+    def _scan_in(self, lanes: Sequence[Product], product: Product, bounds: Bounds, check: bool) -> bool:
         one, two = self.one, self.two
         rows = bounds.candidates(bounds.forward, one.n, self.k_forward, product.dtype)
         columns, open_columns = None, [np.empty(0, np.int64)]
+        free: "queue.SimpleQueue[Product]" = queue.SimpleQueue()
+        for lane in lanes:
+            free.put(lane)
+        # Either every lane looks at its own blocks, or all threads together at the block of the only one.
+        outer, inner = (self.workers, Workers(1)) if len(lanes) > 1 else (Workers(1), self.workers)
+
+        def show(rows_of_block: Tuple[int, int]) -> None:
+            top, bottom = rows_of_block
+            lane = free.get()
+            try:
+                lane.load(one, top, bottom, first=True)
+                for low, high in spans(0, right - left, lane.at_once):
+                    block = lane.multiply(bottom - top, high - low, low)
+                    if check and top == left == low == 0 and not lane.within_bound(block):
+                        raise _Inaccurate
+                    span = (left + low, left + high)
+                    offer(block, rows, np.arange(top, bottom), columns, span, inner, first=low)
+            finally:
+                free.put(lane)
+            one.release_if_large()
+            with self._lock:
+                self._done += (bottom - top) * (right - left)
+                if self.progress is not None:
+                    self.progress(self._done, one.n * two.n)
+
         for left, right in spans(0, two.n, len(product.two)):
             product.load(two, left, right, first=False)
             if self.backward is not None:
                 slack = bounds.backward[left:right] if bounds.backward.ndim else bounds.backward
                 columns = bounds.candidates(slack, right - left, self.k_backward, product.dtype)
-            for top, bottom in spans(0, one.n, len(product.one)):
-                product.load(one, top, bottom, first=True)
-                block = product.multiply(bottom - top, right - left)
-                if check and top == left == 0 and not product.within_bound(block):
-                    logger.warning("bfloat16 products err more than they should on this machine; float32 is used")
-                    return False
-                offer(block, rows, np.arange(top, bottom), columns, (left, right), self.workers)
-                if self.progress is not None:
-                    self.progress(left * one.n + bottom * (right - left), one.n * two.n)
-                one.release_if_large()
+            outer.each(show, spans(0, one.n, len(product.one)))
             one.release()
             if columns is not None and self.backward is not None:
                 open_columns.append(left + settle(columns, two, one, left, self.backward, self.workers))
@@ -207,6 +235,10 @@ class _Search:
         one.release()
         two.release()
         return True
+
+
+class _Inaccurate(Exception):
+    """A product errs more than its bound."""
 
 
 def search_again(

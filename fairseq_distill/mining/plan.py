@@ -91,7 +91,7 @@ def exact_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: int, ma
     seconds["loading"] = (stripes * n + m) * dim * machine.load_s
     seconds["measuring"] = _measuring_s(n + m, k, machine)
     memory = _common_bytes(n, m, dim, dtype, k, machine)
-    memory["blocks"] = kind.bytes_needed(height, width, dim)
+    memory["blocks"] = kind.lane_bytes(height, width, dim, max_memory, machine.threads)
     memory["candidates"] = 8 * _capacity(k, machine) * (n + width)
     return Cost(seconds, memory)
 

@@ -1,8 +1,10 @@
 """Blocks of cosines of two sets of unit rows, by NumPy's BLAS or by PyTorch in bfloat16, and what they may be off by."""
 
+import copy
 import importlib.util
 import sys
-from typing import Any, Tuple, Type, Union
+from contextlib import contextmanager
+from typing import Any, Iterator, List, Tuple, Type, Union
 
 import numpy as np
 
@@ -14,6 +16,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 BFLOAT16_ROUNDING = 2.0**-8
 _FLOAT32_ROUNDING = 2.0**-24
 _SMALLEST = 128  # rows, columns of a block
+_LANE_WIDTH, _LANE_ROWS = 2048, 128  # columns that a lane multiplies, rows that it reads at a time
 # PyTorch is imported for the bfloat16 product when it saves more time than the import costs.
 _WORTH_IMPORT, _WORTH_TRYING = 6e11, 2e10  # multiplications and additions; PyTorch absent from memory, or there already
 
@@ -65,11 +68,26 @@ class Float32Product:
         """Always: BLAS keeps float32's bound."""
         return True
 
-    def multiply(self, height: int, width: int) -> np.ndarray:
-        """The block [height, width] of the rows loaded, both sides padded to a multiple of GROUP."""
+    @property
+    def at_once(self) -> int:
+        """Columns of a block, at most."""
+        return len(self.cosines) // len(self.one)
+
+    @contextmanager
+    def lanes(self, max_memory: int) -> Iterator["List[Float32Product]"]:
+        """Products that may multiply at the same time: itself alone, since its BLAS has threads of its own."""
+        yield [self]
+
+    @classmethod
+    def lane_bytes(cls, height: int, width: int, dim: int, max_memory: int, threads: int) -> int:
+        """Of the buffers of the product and of its lanes together."""
+        return cls.bytes_needed(height, width, dim)
+
+    def multiply(self, height: int, width: int, first: int = 0) -> np.ndarray:
+        """The block [height, width] of the rows loaded and the columns from ``first`` on, padded to multiples of GROUP."""
         tall, wide = padded(height), padded(width)
         block = self.cosines[: tall * wide].reshape(tall, wide)
-        np.matmul(self.one[:tall], self.two[:wide].T, out=block)
+        np.matmul(self.one[:tall], self.two[first : first + wide].T, out=block)
         block[height:] = block[:, width:] = -np.inf
         return block
 
@@ -92,10 +110,47 @@ class BFloat16Product:
         self.one, self.two = self.empty(height), self.empty(width)
         self.cosines = torch.empty(height * width, dtype=torch.bfloat16)
         self.unit = np.empty((min(max(height, width), 1024), dim), np.float32)
+        self.one_thread = False
 
     @staticmethod
     def bytes_needed(height: int, width: int, dim: int) -> int:
         return 2 * (height * dim + width * dim + height * width) + 4 * min(max(height, width), 1024) * dim
+
+    @property
+    def at_once(self) -> int:
+        return len(self.cosines) // len(self.one)
+
+    @contextmanager
+    def lanes(self, max_memory: int) -> Iterator["List[BFloat16Product]"]:
+        """Products that may multiply at the same time, each in the one thread that calls it; they share the columns loaded.
+
+        So no thread waits for the others after each product, and what is done with a block is done where it was made.
+        """
+        count = _lane_count(len(self.one), len(self.two), self.dim, max_memory, self.workers.threads)
+        if count == 1:
+            yield [self]
+            return
+        threads = self.torch.get_num_threads()
+        try:
+            yield [self._lane() for _ in range(count)]
+        finally:
+            self.torch.set_num_threads(threads)
+
+    def _lane(self) -> "BFloat16Product":
+        lane = copy.copy(self)
+        lane.one_thread, lane.workers = True, Workers(1)
+        height, width = len(self.one), min(len(self.two), _LANE_WIDTH)
+        lane.one = self.empty(height)
+        lane.cosines = self.torch.empty(height * width, dtype=self.torch.bfloat16)
+        lane.unit = np.empty((min(height, _LANE_ROWS), self.dim), np.float32)
+        return lane
+
+    @classmethod
+    def lane_bytes(cls, height: int, width: int, dim: int, max_memory: int, threads: int) -> int:
+        count = _lane_count(height, width, dim, max_memory, threads)
+        if count == 1:
+            return cls.bytes_needed(height, width, dim)
+        return _shared_bytes(height, width, dim) + count * _lane_bytes(height, width, dim)
 
     def empty(self, n: int) -> Any:
         return self.torch.empty(n, self.dim, dtype=self.torch.bfloat16)
@@ -106,6 +161,8 @@ class BFloat16Product:
             into[low - start : high - start].copy_(self.torch.from_numpy(self.unit[: high - low]))
 
     def load(self, rows: UnitRows, start: int, stop: int, first: bool) -> None:
+        if self.one_thread:
+            self.torch.set_num_threads(1)  # of the thread that calls, before its first work
         into = self.one if first else self.two
         self.fill(into, rows, start, stop)
         into[stop - start : padded(stop - start)] = 0
@@ -135,10 +192,10 @@ class BFloat16Product:
         rows.release()
         return lost
 
-    def multiply(self, height: int, width: int) -> np.ndarray:
+    def multiply(self, height: int, width: int, first: int = 0) -> np.ndarray:
         tall, wide = padded(height), padded(width)
         block = self.cosines[: tall * wide].view(tall, wide)
-        self.torch.mm(self.one[:tall], self.two[:wide].t(), out=block)
+        self.torch.mm(self.one[:tall], self.two[first : first + wide].t(), out=block)
         return block.view(self.torch.int16).numpy()
 
     def within_bound(self, block: np.ndarray) -> bool:
@@ -151,6 +208,19 @@ class BFloat16Product:
 
 
 Product = Union[Float32Product, BFloat16Product]
+
+
+def _shared_bytes(height: int, width: int, dim: int) -> int:
+    return 2 * width * dim + 4 * min(max(height, width), 1024) * dim
+
+
+def _lane_bytes(height: int, width: int, dim: int) -> int:
+    return 2 * height * (dim + min(width, _LANE_WIDTH)) + 4 * min(height, _LANE_ROWS) * dim
+
+
+def _lane_count(height: int, width: int, dim: int, max_memory: int, threads: int) -> int:
+    room = max_memory - _shared_bytes(height, width, dim)
+    return max(1, min(threads, room // _lane_bytes(height, width, dim)))
 
 
 def bounds_of(product: Product, one: UnitRows, two: UnitRows) -> Bounds:

@@ -5,6 +5,7 @@ has, say where to look; only there are single entries read. So a block is read o
 columns, in long vector operations, and the matrix product that made it remains the only real work.
 """
 
+import threading
 from dataclasses import dataclass
 from typing import List, Optional, Tuple, Union
 
@@ -17,6 +18,7 @@ _COLUMN_MASK = (1 << 32) - 1
 _FIRST = np.zeros(1, np.int64)
 _PIECE = 1 << 15  # groups looked into at a time: bounds memory when very many entries are equal
 _TABLE = 1 << 20  # entries of a table that is sorted at a time
+_STRIPE = 1 << 10  # rows that one lock keeps
 
 
 def pack(values: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -72,6 +74,7 @@ class Candidates:
         self.slack = np.broadcast_to(np.asarray(slack, np.float64), (n,))
         self.keys = np.full((n, self.capacity), EMPTY)  # ascending
         self.threshold = np.full(n, lowest(self.dtype), self.dtype)  # entries must be greater
+        self._locks = [threading.Lock() for _ in range(-(-n // _STRIPE))]
 
     def floor(self, start: int = 0, stop: Optional[int] = None) -> np.ndarray:
         """float32 [stop - start]: the value at or below which nothing can be among the k best; -inf if unknown."""
@@ -116,7 +119,8 @@ class Candidates:
         """Show a block whose columns are this object's rows: columns low..high are rows start...
 
         ``block`` [R, M] is contiguous and R a multiple of GROUP; ``maxima`` are its own; ``names`` int64 [at most R]
-        is what its rows are called here, the rest being padding.
+        is what its rows are called here, the rest being padding. Several threads may show blocks to the same rows at
+        once where all of them cut these rows alike.
         """
         width = block.shape[1]
         second = np.ascontiguousarray(maxima.second[:, low:high].T)  # [high - low, groups]
@@ -128,7 +132,9 @@ class Candidates:
             owner, at = _look_into(maxima.first, base, width, GROUP // SUBGROUP, owner, limit)
             base = at // width * (SUBGROUP * width) + (owner + low)
             owner, at = _look_into(block, base, width, SUBGROUP, owner, limit)
-            self._keep(owner + start, pack(block.reshape(-1)[at], names[at // width]))
+            keys = pack(block.reshape(-1)[at], names[at // width])
+            with self._locks[start // _STRIPE]:
+                self._keep(owner + start, keys)
 
     def _floor(self, kth: np.ndarray, slack: np.ndarray) -> np.ndarray:
         return (kth * (1.0 - np.sign(kth) * self.relative) - slack).astype(np.float32)

@@ -47,6 +47,11 @@ class LexicalPath(nn.Module):
         """Let each piece contribute its row of ``table``, float32 [V, E]."""
         self.table.weight.copy_(table / RATE)
 
+    @torch.no_grad()
+    def contributions(self) -> Tensor:
+        """What each piece contributes: float32 [V, E], as :meth:`set_table` takes it."""
+        return RATE * self.table.weight.float()
+
 
 class _Bags:
     """The sparse matrix A [N, V] of sentences by pieces, entries 1 / sqrt(length), by its rows and by its columns."""

@@ -16,11 +16,13 @@ from fairseq_distill.data.fairseq_datasets import PlannedBatches, TrainingData, 
 from fairseq_distill.data.online_teacher import OnlineTeacher
 from fairseq_distill.data.planning import EpochPlanner
 from fairseq_distill.embedding.registry import open_encoder
+from fairseq_distill.embedding.warm_start import Carried
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.evaluation.collapse import CollapseAlarm
 from fairseq_distill.formats.dictionary import MASK, SPECIALS, read_dictionary
 from fairseq_distill.formats.manifest import Manifest, Teacher, read_manifest
 from fairseq_distill.formats.student_state import student_state
+from fairseq_distill.modules.lexical import LexicalPath
 from fairseq_distill.modules.memory import keep_freed_memory
 from fairseq_distill.tasks.gradient_meter import GradientMeter
 from fairseq_distill.tasks.masked_text import mask_policy_of, mask_text_of, masked_apart
@@ -203,25 +205,27 @@ class SentenceDistillationTask(FairseqTask):
             require_same_training(last, self.manifest, self.dictionary.symbols)
             return model
         carried = start_of(self.cfg, model, self.dictionary.symbols, self.teacher.space)
-        if model.fit_lexical_path and not (carried and carried.lexical):
-            self._fit_lexical_path(model.encoder, cfg.lexical_ridge)
+        if model.fit_lexical_path:
+            self._fit_lexical_path(model.encoder.lexical, cfg.lexical_ridge, carried)
         return model
 
-    def _fit_lexical_path(self, encoder: Any, ridge: float) -> None:
+    def _fit_lexical_path(self, path: LexicalPath, ridge: float, carried: Optional[Carried]) -> None:
         self.load_dataset("train")
-        pairs: Collection = self.datasets["train"].distil
-        encoder.lexical.set_table(
-            fitted_table(
-                pairs,
-                self.directory,
-                self.curriculum.increments,
-                self.teacher.dim,
-                len(self.dictionary),
-                ridge,
-                self.cfg.self_share,
-                self.cfg.seed,
-            )
+        table, occurs = fitted_table(
+            self.datasets["train"].distil,
+            self.directory,
+            self.curriculum.increments,
+            self.teacher.dim,
+            len(self.dictionary),
+            ridge,
+            self.cfg.self_share,
+            self.cfg.seed,
         )
+        if carried and carried.lexical:  # of a piece that these pairs do not show, the start knows more
+            kept = carried.rows & ~occurs
+            table[kept] = path.contributions()[kept]
+            logger.info(f"lexical path | {int(kept.sum()):,} rows as they were: pieces that the training pairs do not show")
+        path.set_table(table)
 
     def train_step(self, sample: Dict[str, Any], model: Any, criterion: Any, optimizer: Any, update_num: int,
                    ignore_grad: bool = False, **kwargs: Any) -> Tuple[torch.Tensor, float, Dict[str, Any]]:  # fmt: skip

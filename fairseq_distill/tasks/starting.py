@@ -3,7 +3,7 @@
 import logging
 import time
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ def fitted_table(
     ridge: float,
     self_share: float,
     seed: int,
-) -> Tensor:
+) -> Tuple[Tensor, Tensor]:
     """The table of a new student's lexical path, fitted to the training pairs; see modules/lexical.py.
 
     Args:
@@ -84,7 +84,7 @@ def fitted_table(
         seed: of the choice of sentences where there are too many.
 
     Returns:
-        float32 [V, E].
+        float32 [V, E], and bool [V]: the pieces that occur in what it was fitted to.
     """
     chosen = sentences_to_fit(pairs, defaults.LEXICAL_SENTENCES, self_share, np.random.default_rng(seed))
     tokens, lengths = pairs.flat(chosen)
@@ -94,9 +94,9 @@ def fitted_table(
         prior = _prior_from_words(pairs, directory, chosen, Sequences(tokens, lengths), teacher, vocabulary, seed)
     else:
         logger.info("lexical path | no text of the teacher's side, so no alignment: a plain ridge regression")
-    return fit_lexical_table(
-        torch.from_numpy(tokens), torch.from_numpy(lengths), teacher, vocabulary, ridge, prior=prior
-    )
+    pieces = torch.from_numpy(tokens)
+    table = fit_lexical_table(pieces, torch.from_numpy(lengths), teacher, vocabulary, ridge, prior=prior)
+    return table, torch.bincount(pieces, minlength=vocabulary) > 0
 
 
 def _prior_from_words(

@@ -203,14 +203,14 @@ def _build(content: Dict[str, Any], file: Path) -> LstmEncoder:
             bidirectional=bool(params.get("bidirectional", False)),
             padding=int(params["padding_idx"]),
         )
+        if shape.padding != PAD:
+            raise CheckpointError(f"{file}: padding has id {shape.padding:,} instead of {PAD}.")
         _require_fitting(shape, tensors)  # before memory is taken for what the parameters ask for
         encoder = LstmEncoder(shape)
         encoder.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         lines = str(error).splitlines() or [type(error).__name__]
         raise CheckpointError(f"{file}: its tensors do not fit its parameters: {' '.join(lines[:2])}") from error
-    if shape.padding != PAD:
-        raise CheckpointError(f"{file}: padding has id {shape.padding} instead of {PAD}.")
     return encoder
 
 

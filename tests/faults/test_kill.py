@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fairseq_distill.cli.embed import cli_main as embed
 from fairseq_distill.cli.mine import cli_main as mine
 from fairseq_distill.cli.teach import cli_main as teach
 from fairseq_distill.evaluation.report import report
 from fairseq_distill.export.laser import laser
+from fairseq_distill.export.onnx import onnx
 from fairseq_distill.export.safetensors import safetensors
+from fairseq_distill.export.sentence_transformers import sentence_transformers
 from fairseq_distill.formats import results
 from fairseq_distill.formats.binarised import write_binarised
 from fairseq_distill.formats.embeddings import EmbeddingInfo, write_info
@@ -25,6 +28,15 @@ from tests.unit.export.export_students import train_spm, write_student
 
 REPO = Path(__file__).parents[2]
 LINES = [f"sentence {i % 7} of {i}" for i in range(12)]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """In a copy of a process OpenMP waits for threads that were not copied; with one thread it asks for none."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def killed_at(moment, action):
@@ -144,6 +156,15 @@ def do_laser(folder, given):
     laser(given / "student.pt", folder / "student", force=True)
 
 
+def do_onnx(folder, given):
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    onnx(given / "student.pt", folder / "student", force=True)
+
+
+def do_sentence_transformers(folder, given):
+    sentence_transformers(given / "student.pt", folder / "student", force=True)
+
+
 def do_report(folder, given):
     do_results(folder, given)
     report(folder, folder / "report.html")
@@ -152,7 +173,8 @@ def do_report(folder, given):
 STAGES = {
     "teach": (do_teach, 16), "embed": (do_embed, 10), "shards": (do_shards, 16), "ready rows": (do_ready, 6), "mine": (do_mine, 8),
     "clean": (do_clean, 12), "vocabulary": (do_pieces, 8), "binarise": (do_binarise, 6), "results": (do_results, 2),
-    "safetensors": (do_safetensors, 12), "laser": (do_laser, 6),
+    "safetensors": (do_safetensors, 12), "laser": (do_laser, 6), "onnx": (do_onnx, 6),
+    "sentence-transformers": (do_sentence_transformers, 6),
 }  # fmt: skip
 
 

@@ -264,6 +264,8 @@ STUDENT = {
     "spm that is no base64": (("task_state", "student", "spm_base64"), "?", "damaged"),
     "spm of random bytes": (("task_state", "student", "spm_base64"), base64.b64encode(b"x" * 99).decode(), r"model of .*x\.pt cannot be read"),
     "another normaliser": (("task_state", "student", "normaliser"), "laser-9", "laser-9"),
+    "a normaliser that is a tensor": (("task_state", "student", "normaliser"), torch.zeros(3, 3), r"text is wanted, but it holds Tensor"),
+    "languages that are numbers": (("task_state", "student", "languages"), [1], r"text is wanted, but it holds int"),
 }  # fmt: skip
 
 
@@ -284,6 +286,7 @@ LASER2 = {
     "width": (("params", "hidden_size"), HUGE, rf"hidden is {HUGE:,}, but the tensors have 6"),
     "rows": (("params", "num_embeddings"), HUGE, rf"vocabulary is {HUGE:,}, but the tensors have 60"),
     "a dictionary that is a number": (("dictionary",), 7, "is damaged, or of another program"),
+    "padding beyond the rows": (("params", "padding_idx"), 10**9, "padding has id 1,000,000,000 instead of 1"),
 }
 
 

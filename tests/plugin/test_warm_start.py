@@ -3,6 +3,7 @@
 import logging
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from fairseq import options, tasks
@@ -54,10 +55,12 @@ def other(data, tmp_path_factory):
     return folder, pieces
 
 
-def test_rows_go_by_piece_and_layers_as_they_are(sister, other, tmp_path, caplog):
+@pytest.mark.parametrize("lexical", ["fitted", "unfitted"])
+def test_rows_go_by_piece_and_layers_as_they_are(lexical, sister, other, tmp_path, caplog):
     folder, pieces = other
+    start = ["--init-student-from", sister / "checkpoint_last.pt", "--lexical-path", lexical]
     with caplog.at_level(logging.INFO):
-        task, model = build(folder, tmp_path, "--init-student-from", sister / "checkpoint_last.pt")
+        task, model = build(folder, tmp_path, *start)
     n = len(pieces) + 5  # four specials and <mask>
     assert f"{n - 2} of {n} rows carried over, 2 new | also layers, projection, lexical path, MLM head" in caplog.text
     old, new = content(sister), model.state_dict()
@@ -67,14 +70,16 @@ def test_rows_go_by_piece_and_layers_as_they_are(sister, other, tmp_path, caplog
     before = [where[symbols[row]] for row in carried]
     assert len(carried) == n - 2 and carried != before
     for name, tensor in new.items():
-        if name in ("encoder.embed_tokens.weight", "encoder.lexical.table.weight", "mlm_head.bias"):
+        if name == "encoder.lexical.table.weight" and lexical == "fitted":
+            assert not torch.equal(tensor[carried], old["model"][name][before])
+        elif name in ("encoder.embed_tokens.weight", "encoder.lexical.table.weight", "mlm_head.bias"):
             assert torch.equal(tensor[carried], old["model"][name][before]), name
         else:
             assert torch.equal(tensor, old["model"][name]), name
     table = new["encoder.embed_tokens.weight"]
     drawn = table[[4, 7]]
     assert 0.3 < drawn.std() / table[carried].std() < 3 and not torch.equal(drawn[0], drawn[1])
-    assert (new["encoder.lexical.table.weight"][[4, 7]] == 0).all()
+    assert lexical == "fitted" or (new["encoder.lexical.table.weight"][[4, 7]] == 0).all()
 
 
 def test_a_training_that_goes_on_is_not_started_again(sister, data, tmp_path, caplog):
@@ -84,15 +89,25 @@ def test_a_training_that_goes_on_is_not_started_again(sister, data, tmp_path, ca
     assert "start |" not in caplog.text and "lexical path |" not in caplog.text
 
 
-def test_the_lexical_path_is_fitted_when_none_was_carried_over_and_fitted_is_wanted(sister, data, tmp_path, caplog):
-    start = ["--init-student-from", sister / "checkpoint_last.pt"]
+def test_the_lexical_path_is_fitted_anew_but_for_pieces_that_the_pairs_do_not_show(sister, data, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
-        build(data, tmp_path, *start)
         build(data, tmp_path, "--lexical-path", "unfitted")
+        build(data, tmp_path, "--lexical-path", "unfitted", "--init-student-from", sister / "checkpoint_last.pt")
     assert "lexical path |" not in caplog.text
+    name, state = "lexical.table.weight", content(sister)
+    old = torch.randn(state["model"][f"encoder.{name}"].shape, generator=torch.Generator().manual_seed(1))
+    state["model"][f"encoder.{name}"] = old
+    torch.save(state, tmp_path / "start.pt")
+    task, scratch = build(data, tmp_path)
     with caplog.at_level(logging.INFO):
-        build(data, tmp_path)
-    assert "lexical path |" in caplog.text
+        _, model = build(data, tmp_path, "--init-student-from", tmp_path / "start.pt")
+    pairs = task.datasets["train"].distil
+    occurs = torch.zeros(len(old), dtype=torch.bool)
+    occurs[torch.from_numpy(pairs.flat(np.arange(sum(len(part.sequences) for part in pairs.parts)))[0])] = True
+    assert 0 < (~occurs).sum() < len(old)
+    assert f"lexical path | {int((~occurs).sum()):,} rows as they were" in caplog.text
+    expected = torch.where(occurs.unsqueeze(1), scratch.encoder.state_dict()[name], old)
+    torch.testing.assert_close(model.encoder.state_dict()[name], expected)
 
 
 def test_drawn_rows_have_the_mean_and_spread_of_the_carried(sister):

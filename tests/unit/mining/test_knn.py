@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -49,6 +50,36 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(module, "_WIDTH", 32)
     monkeypatch.setattr(topk, "_PIECE", 3)
     monkeypatch.setattr(topk, "_TABLE", 64)
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+@pytest.mark.parametrize("k", [1, 4, 30])
+def test_threads_that_multiply_side_by_side_find_what_one_finds(threads, k, monkeypatch):
+    """Blocks come in any order then, and several threads write the candidates of one column."""
+    monkeypatch.setattr(module, "_HEIGHT", 32)
+    monkeypatch.setattr(module, "_WIDTH", 128)
+    monkeypatch.setattr(products, "_LANE_WIDTH", 32)
+    src, tgt = vectors(700, 24, 1), vectors(300, 24, 2)
+    src[::3], tgt[::2] = src[0], src[0]  # very many ties
+    found = []
+    for count in (1, threads):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(count))
+        found.append(knn_both(src, tgt, k, precision="bfloat16"))
+    before = torch.get_num_threads()
+    right = knn_both(src, tgt, k, precision="float32")
+    for one, other, exact in zip(*found, right):
+        assert_same(one, other)
+        assert_same(one, exact)
+    assert torch.get_num_threads() == before
+
+
+def test_lanes_keep_to_the_memory():
+    for room in (1 << 20, 3 << 20, 20 << 20):
+        height, width = products.block_sizes(products.BFloat16Product, 256, room, 1024, 8192)
+        taken = [products.BFloat16Product.lane_bytes(height, width, 256, room, threads) for threads in (1, 2, 8, 64)]
+        assert max(taken) <= room
+    counts = [products._lane_count(1024, 8192, 1024, room << 20, 16) for room in (20, 32, 64, 256)]
+    assert counts[0] == 1 and counts == sorted(counts) and counts[-1] == 16
 
 
 @pytest.mark.parametrize("n, m, k", [(1, 1, 1), (1, 9, 4), (9, 1, 4), (7, 5, 4), (40, 33, 16), (5, 6, 100)])
@@ -264,8 +295,8 @@ class TestBfloat16:
         src, tgt = vectors(200, 32, 1), vectors(200, 32, 2)
         multiply = products.BFloat16Product.multiply
 
-        def bad(self, height, width):
-            block = multiply(self, height, width)
+        def bad(self, height, width, first=0):
+            block = multiply(self, height, width, first)
             block[:] = (np.abs(block) // 16) * 16  # four bits lost
             return block
 
