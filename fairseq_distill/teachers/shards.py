@@ -109,6 +109,8 @@ def join_taught_shards(
     distinct = _distinct(sources)
     shards = [Shard(index, count) for index in range(1, count + 1)]
     files = [shard.file(outputs[0]) for shard in shards]
+    if _removed_in_part(sources, files, shards):
+        return [source.output for source in sources]
     infos = [_info_of(file, shard) for file, shard in zip(files, shards)]
     first = infos[0].extra["key"]
     wanted = [source.identity() for source in sources]
@@ -150,6 +152,25 @@ def _info_of(file: Path, shard: Shard) -> EmbeddingInfo:
     if info is None or info.extra.get("key", {}).get("shard") != [shard.index, shard.count]:
         raise DataError(f"{file} has no description as shard {shard.index} of {shard.count}; embed it with --shard.")
     return info
+
+
+def _removed_in_part(sources: Sequence[Source], files: Sequence[Path], shards: Sequence[Shard]) -> bool:
+    """Remove what a run that was killed in the middle of removing the shards has left; whether there was something."""
+    left = [(file, shard) for file, shard in zip(files, shards) if sidecar_path(file).is_file()]
+    if not left or all(file.is_file() for file in files):
+        return False
+    made = [read_info(source.output) if source.output.is_file() else None for source in sources]
+    for file, shard in left:
+        info = read_info(file)
+        if info is None or info.extra.get("key", {}).get("shard") != [shard.index, shard.count]:
+            return False
+        if made != [_info_for(source, info) for source in sources]:
+            return False
+    for file, _ in left:
+        file.unlink(missing_ok=True)
+        sidecar_path(file).unlink()
+    logger.info(f"teach | {sources[0].output} was joined already")
+    return True
 
 
 def _info_for(source: Source, shard: EmbeddingInfo) -> EmbeddingInfo:

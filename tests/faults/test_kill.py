@@ -102,6 +102,15 @@ def do_shards(folder, given):
         left.unlink()
 
 
+def do_taught_shards(folder, given):
+    words = ["--quiet", "--teacher", own_teacher(given), "--input", given / "a", "--output", folder / "a.npy"]
+    joined = (folder / "a.npy.json").exists()
+    for number in () if joined else (1, 2):
+        run(teach, *words, "--shard", f"{number}/2")
+    if list(folder.glob("a.shard?of2.npy*")):
+        run(teach, *words, "--join-shards", 2)
+
+
 def do_ready(folder, given):
     run(teach, "--quiet", "--teacher", f"file:{given / 'a.npy'}", "--input", given / "a", "--output", folder / "a.npy")
 
@@ -173,7 +182,7 @@ def do_report(folder, given):
 STAGES = {
     "teach": (do_teach, 16), "embed": (do_embed, 10), "shards": (do_shards, 16), "ready rows": (do_ready, 6), "mine": (do_mine, 8),
     "clean": (do_clean, 12), "vocabulary": (do_pieces, 8), "binarise": (do_binarise, 6), "results": (do_results, 2),
-    "safetensors": (do_safetensors, 12), "laser": (do_laser, 6), "onnx": (do_onnx, 6),
+    "safetensors": (do_safetensors, 12), "laser": (do_laser, 6), "taught shards": (do_taught_shards, 16), "onnx": (do_onnx, 6),
     "sentence-transformers": (do_sentence_transformers, 6),
 }  # fmt: skip
 
