@@ -142,3 +142,10 @@ def test_plan_runs():
     assert process.returncode == 0, process.stderr
     cells = [line.strip("| ").split(" | ") for line in process.stdout.splitlines() if line.startswith("| exact")]
     assert len(cells) == 1 and cells[0][1] == "2,000" and 0.5 < float(cells[0][7]) < 1.5
+
+
+@pytest.mark.slow
+def test_memory_tells_what_a_line_costs():
+    found = rows(run("memory", "--sizes", "300", "600", "--dim", "16", "--steps", "fairseq-xsim", "fairseq-mine"))
+    assert {"fairseq-xsim", "fairseq-mine"} < set(found)
+    assert all(float(found[name][0].replace(",", "")) > 10 for name in ("fairseq-xsim", "fairseq-mine"))
