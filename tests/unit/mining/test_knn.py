@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -52,25 +53,31 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(topk, "_TABLE", 64)
 
 
+def threads_of_a_new_thread():
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
+
+
 @pytest.mark.parametrize("threads", [2, 5])
 @pytest.mark.parametrize("k", [1, 4, 30])
-def test_threads_that_multiply_side_by_side_find_what_one_finds(threads, k, monkeypatch):
+def test_threads_that_multiply_side_by_side_find_what_one_finds(threads, k, monkeypatch, caplog):
     """Blocks come in any order then, and several threads write the candidates of one column."""
     monkeypatch.setattr(module, "_HEIGHT", 32)
     monkeypatch.setattr(module, "_WIDTH", 128)
     monkeypatch.setattr(products, "_LANE_WIDTH", 32)
-    src, tgt = vectors(700, 24, 1), vectors(300, 24, 2)
-    src[::3], tgt[::2] = src[0], src[0]  # very many ties
-    found = []
+    src, tgt = vectors(700, 64, 1), vectors(300, 64, 2)
+    src[100:103], tgt[200:202] = src[0], src[0]  # some ties
+    found, before = [], threads_of_a_new_thread()
+    caplog.set_level("INFO")
     for count in (1, threads):
         monkeypatch.setenv("OMP_NUM_THREADS", str(count))
         found.append(knn_both(src, tgt, k, precision="bfloat16"))
-    before = torch.get_num_threads()
+    assert threads_of_a_new_thread() == before
+    assert "float32 is used" not in caplog.text
     right = knn_both(src, tgt, k, precision="float32")
     for one, other, exact in zip(*found, right):
         assert_same(one, other)
         assert_same(one, exact)
-    assert torch.get_num_threads() == before
 
 
 def test_lanes_keep_to_the_memory():
