@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
+from fairseq_distill.cpu import fast_bfloat16, fast_int8
 from fairseq_distill.machine import OK, WARNING, WRONG, Finding, check_disk, check_memory, check_threads
 
 REPO = Path(__file__).resolve().parents[1]
@@ -155,11 +156,9 @@ def _accelerator(torch: Any) -> Finding:
             "a GPU, but a PyTorch for CPUs alone",
             f"TORCH_SPEC=torch {_SETUP}  # in a new FAIRSEQ_DISTILL_VENV",
         )
-    flags = ""
-    with contextlib.suppress(OSError):
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    bf16 = "multiplies bfloat16" if re.search(r"\b(avx512_bf16|amx_bf16)\b", flags) else "float32 only"
-    return Finding("cuda", OK, f"no GPU; this CPU: {bf16}")
+    fast = [name for name, has in (("bfloat16", fast_bfloat16()), ("int8", fast_int8())) if has]
+    rates = f"{' and '.join(fast)} faster than float32" if fast else "float32 is the fastest it multiplies"
+    return Finding("cuda", OK, f"no GPU; this CPU: {rates}")
 
 
 def check_torchaudio() -> Iterator[Finding]:

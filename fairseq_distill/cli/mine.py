@@ -11,13 +11,13 @@ from fairseq_distill.cli.common import logger, make_parser, run_command
 from fairseq_distill.cli.sizes import add_embedding_options, byte_size
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.embeddings import open_embeddings
+from fairseq_distill.mining.choice import kinds_to_try
 from fairseq_distill.mining.knn import PRECISIONS
 from fairseq_distill.mining.machine import measure_machine
 from fairseq_distill.mining.margin import MARGINS
 from fairseq_distill.mining.matching import RETRIEVALS
 from fairseq_distill.mining.pairs import mine
 from fairseq_distill.mining.plan import describe, plan_mining
-from fairseq_distill.mining.products import bfloat16_pays
 from fairseq_distill.mining.search import SEARCHES, check_search
 from fairseq_distill.progress import ProgressLine
 
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="of the product that finds candidates; pairs and scores are the same. auto: bfloat16 where it is faster",
+        help="of the product that finds candidates; pairs and scores are the same. auto: int8 or bfloat16 where it is faster",
     )
     parser.add_argument(
         "--search",
@@ -180,9 +180,7 @@ def _print_plan(args: argparse.Namespace) -> None:
         src, tgt = (open_embeddings(path, args.dim, args.dtype) for path in (args.src_emb, args.tgt_emb))
         n, m, dim, dtype = len(src), len(tgt), src.shape[1], src.dtype.name
         files = [Path(args.src_emb), Path(args.tgt_emb)]
-    fast = args.precision == "auto" and bfloat16_pays(n, m, dim)
-    precision = "bfloat16" if fast else args.precision if args.precision != "auto" else "float32"
-    machine = measure_machine(dim, dtype, precision, files)
+    machine = measure_machine(dim, dtype, kinds_to_try(args.precision, n, m, dim)[0], files)
     plan = plan_mining(n, m, dim, dtype, args.k, args.max_memory, args.search, machine)
     if args.json:
         print(json.dumps({**asdict(plan), "machine": asdict(machine)}))

@@ -17,17 +17,10 @@ import numpy as np
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError
+from fairseq_distill.mining.choice import KINDS, kinds_to_try
 from fairseq_distill.mining.clusters import Clusters, assign, choose_visits, cluster_count, train_centroids
 from fairseq_distill.mining.knn import open_sides, search_again, search_rows
-from fairseq_distill.mining.products import (
-    BFloat16Product,
-    Float32Product,
-    Product,
-    bfloat16_pays,
-    block_sizes,
-    bounds_of,
-    padded,
-)
+from fairseq_distill.mining.products import Product, block_sizes, padded
 from fairseq_distill.mining.reach import Reach, choose_reach
 from fairseq_distill.mining.recall import Recall, Sample, measure, sample_size
 from fairseq_distill.mining.rows import UnitRows, Workers, spans
@@ -201,25 +194,24 @@ class _Approximate:
         self.seconds[step], self._at = round(now - self._at, 3), now
 
     def _product(self) -> Product:
-        """Of bfloat16 where it is asked for or pays, and keeps its bound on the first rows; else of float32."""
-        wanted, (one, two) = self.precision, (side.rows for side in self.sides)
-        if wanted == "auto":
-            wanted = "bfloat16" if bfloat16_pays(one.n, two.n, one.dim) else "float32"
-        if wanted == "bfloat16":
+        """The kind that is asked for or pays, where it keeps its bound on the first rows; else float32."""
+        one, two = (side.rows for side in self.sides)
+        for name in kinds_to_try(self.precision, one.n, two.n, one.dim):
             try:
-                product = self._made(BFloat16Product)
+                product = self._made(KINDS[name])
             except ConfigError as error:
-                if self.precision == "bfloat16":
+                if name in (self.precision, "float32"):
                     raise
                 logger.info(f"{error} float32 is used")
-                return self._made(Float32Product)
+                continue
+            self.bounds = product.bounds(one, two)
             height, width = min(one.n, len(product.one)), min(two.n, len(product.two))
             product.load(one, 0, height, first=True)
             product.load(two, 0, width, first=False)
             if product.within_bound(product.multiply(height, width)):
-                return product
-            logger.warning("bfloat16 products err more than they should on this machine; float32 is used")
-        return self._made(Float32Product)
+                break
+            logger.warning(f"{name} products err more than they should on this machine; float32 is used")
+        return product
 
     def _made(self, kind: Type[Product]) -> Product:
         dim, most = self.sides[0].rows.dim, max(side.rows.n for side in self.sides)
@@ -240,7 +232,7 @@ class _Approximate:
 
     def _visit_both(self, reach: Reach, product: Product) -> None:
         one, two = self.sides
-        bounds = bounds_of(product, one.rows, two.rows)
+        bounds = self.bounds
         turned = Bounds(bounds.backward, bounds.forward, bounds.relative, bounds.per_neighbour, bounds.spare)
         rounds = [
             (visitors, visited, far, own)
@@ -263,14 +255,14 @@ class _Approximate:
         one, order = side.rows, other.clusters.order
         base = other.rows.subset(order)
         slack = bounds.backward[order] if bounds.backward.ndim else bounds.backward
-        columns = bounds.candidates(slack, base.n, other.k, product.dtype)
+        columns = bounds.candidates(slack, base.n, other.k, product.code)
         size = self._visitors_at_a_time(product, len(other.clusters.centroids))
         held = product.empty(min(size, one.n))
         for low, high in spans(0, one.n, size):
             product.fill(held, one, low, high)
             one.release()
             own = bounds.forward[low:high] if bounds.forward.ndim else bounds.forward
-            rows = bounds.candidates(own, high - low, side.k, product.dtype)
+            rows = bounds.candidates(own, high - low, side.k, product.code)
             visits = choose_visits(held, high - low, other.clusters.centroids, reach, product)
             side.visits += len(visits.rows)
             pairs = np.diff(visits.starts) * other.clusters.sizes
@@ -316,9 +308,9 @@ class _Approximate:
 
     def _visitors_at_a_time(self, product: Product, count: int) -> int:
         """Rows that max_memory has room for beside the product's buffers and the centroids."""
-        dim = product.dim
-        taken = product.bytes_needed(len(product.one), len(product.two), dim) + product.itemsize * count * dim
-        return max(_LEAST_HELD, (self.max_memory - taken) // (product.itemsize * dim))
+        row = product.row_bytes(product.dim)
+        taken = product.bytes_needed(len(product.one), len(product.two), product.dim) + count * row
+        return max(_LEAST_HELD, (self.max_memory - taken) // row)
 
     def _again(self, side: _Side, other: _Side) -> int:
         """Search the open rows exactly as far as that is cheap, those with missing neighbours first."""

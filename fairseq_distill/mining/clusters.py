@@ -85,12 +85,12 @@ def _round(sample: UnitRows, centroids: np.ndarray, random: np.random.Generator,
     count = len(centroids)
     sums, sizes = np.zeros_like(centroids), np.zeros(count, np.int64)
     closeness = np.empty(sample.n, np.float32)
-    centres, block = product.hold(centroids), min(_BLOCK, _at_once(count))
+    centres, block = product.hold(centroids, first=False), min(_BLOCK, _at_once(count))
     unit = np.empty((block, sample.dim), np.float32)
     for low, high in spans(0, sample.n, block):
         here = unit[: high - low]
         sample.load(low, high, here)
-        scores = product.scores(product.hold(here), centres)
+        scores = product.scores(product.hold(here, first=True), centres)
         nearest = scores.argmax(axis=1)
         closeness[low:high] = np.take_along_axis(scores, nearest[:, None], axis=1)[:, 0]
         order = np.argsort(nearest, kind="stable")
@@ -112,7 +112,7 @@ def _round(sample: UnitRows, centroids: np.ndarray, random: np.random.Generator,
 def assign(rows: UnitRows, centroids: np.ndarray, product: Product) -> Clusters:
     """Every row in the cluster of its nearest centroid."""
     labels = np.empty(rows.n, np.int32)
-    centres, block = product.hold(centroids), _at_once(len(centroids))
+    centres, block = product.hold(centroids, first=False), _at_once(len(centroids))
     held = product.empty(block)
     for low, high in spans(0, rows.n, block):
         product.fill(held, rows, low, high)
@@ -135,7 +135,7 @@ def choose_visits(held: Any, n: int, centroids: np.ndarray, reach: float, produc
     """
     count = len(centroids)
     rows, clusters = [], []
-    centres = product.hold(centroids)
+    centres = product.hold(centroids, first=False)
     for low, high in spans(0, n, _at_once(count)):
         scores = product.scores(held[low:high], centres)
         row, cluster = np.nonzero(scores.max(axis=1, keepdims=True) - scores <= np.float32(reach))
@@ -166,11 +166,11 @@ def shares_visited(rows: UnitRows, clusters: Clusters, reaches: np.ndarray, prod
 
 def _gaps(rows: UnitRows, centroids: np.ndarray, product: Product) -> Iterator[Tuple[int, int, np.ndarray]]:
     """(start, stop, float32 [stop - start, L]): how much further than the nearest one each centroid is."""
-    centres, block = product.hold(centroids), min(_BLOCK, _at_once(len(centroids)))
+    centres, block = product.hold(centroids, first=False), min(_BLOCK, _at_once(len(centroids)))
     for low, high in spans(0, rows.n, block):
         unit = np.empty((high - low, rows.dim), np.float32)
         rows.load(low, high, unit)
-        scores = product.scores(product.hold(unit), centres)
+        scores = product.scores(product.hold(unit, first=True), centres)
         yield low, high, scores.max(axis=1, keepdims=True) - scores
 
 

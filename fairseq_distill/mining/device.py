@@ -12,6 +12,7 @@ import numpy as np
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError
+from fairseq_distill.mining.codes import Float32Code
 from fairseq_distill.mining.knn import open_sides, search_again
 from fairseq_distill.mining.products import additions
 from fairseq_distill.mining.rows import UnitRows, Workers, spans
@@ -104,7 +105,7 @@ class _Best:
     def candidates(self) -> Candidates:
         """The same on the processor; the places that nothing filled stay empty."""
         n, capacity = self.values.shape
-        found = Candidates(n, self.k, capacity, np.dtype(np.float32), self.slack, self.relative)
+        found = Candidates(n, self.k, capacity, Float32Code(), self.slack, self.relative)
         values, columns = self.values.cpu().numpy(), self.columns.cpu().numpy()
         found.keys[:] = np.where(np.isneginf(values), found.keys, pack(values, columns))
         found.keys.sort(axis=1)
@@ -129,7 +130,7 @@ class _DeviceSearch:
         half = _works_in_half(torch, device)
         self.dtype = torch.float16 if half else torch.float32
         lost_one, lost_two = self._rounding(one), self._rounding(two)
-        # As in products.bounds_of; Tensor Cores cut where float32 would round, hence the factor on the additions.
+        # As in BFloat16Product.bounds; Tensor Cores cut where float32 would round, hence the factor on the additions.
         self.error = (8 if half else 1) * additions(one.dim)
         self.relative = 2.02 * _HALF_ROUNDING if half else 0.0
         forward = 2 * (lost_one + lost_two.max() * (1 + lost_one) + self.error)

@@ -1,9 +1,10 @@
 """Exact k nearest neighbours by cosine between two sets of embeddings, in both directions from one matrix product.
 
-The product is made block by block (NumPy's BLAS, or PyTorch in bfloat16 where the processor is fast at it) and only
-says which pairs can be among the k best, within a bound on its rounding. These few are then measured one by one in
+The product is made block by block (NumPy's BLAS, or PyTorch in int8 or bfloat16 where the processor is fast at it) and
+only says which pairs can be among the k best, within a bound on its rounding. These few are then measured one by one in
 float32, always by the same additions, and sorted by cosine and then by index. Hence the results do not depend on the
-blocks, the number of threads or the precision of the product.
+blocks, the number of threads or the precision of the product. (int8's bound holds with a probability, see
+:mod:`fairseq_distill.mining.int8_product`.)
 """
 
 import logging
@@ -15,16 +16,8 @@ import numpy as np
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.mining.products import (
-    PRECISIONS,
-    BFloat16Product,
-    Float32Product,
-    Product,
-    bfloat16_pays,
-    block_sizes,
-    bounds_of,
-    padded,
-)
+from fairseq_distill.mining.choice import KINDS, PRECISIONS, kinds_to_try
+from fairseq_distill.mining.products import Product, block_sizes, padded
 from fairseq_distill.mining.rows import UnitRows, Workers, spans
 from fairseq_distill.mining.screen import Neighbours, Progress, empty_neighbours, offer, settle
 from fairseq_distill.mining.topk import GROUP, Bounds
@@ -35,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 # Blocks are wide, so that maxima over a row's groups run over long vectors, and stay in the cache of the last level.
 _HEIGHT, _WIDTH = 1024, 8192
-_TOO_MANY_OPEN = 0.1  # share of rows that bfloat16 could not decide, above which float32 does all the work
+_TOO_MANY_OPEN = 0.1  # share of rows that a product could not decide, above which float32 does all the work
 
 
 def knn(queries: np.ndarray, keys: np.ndarray, k: int, **options) -> Neighbours:
@@ -50,7 +43,7 @@ def knn_both(src: np.ndarray, tgt: np.ndarray, k: int, **options) -> Tuple[Neigh
         src: float32 or float16 [N, E], an array or a memory map; need not be of unit length and is not changed.
         tgt: float32 or float16 [M, E].
         k: neighbours wanted; a side with fewer rows gives as many as it has.
-        precision: "float32", "bfloat16" (of the product that screens; the results are the same) or "auto".
+        precision: of the product that screens, "float32", "bfloat16", "int8" or "auto"; the results are the same.
         max_memory: bytes for work buffers; results and candidates (some 200 to 600 bytes a row) come on top.
         names: what to call the two sides in errors.
         index: (rows of src that count, rows of tgt that count), each ascending int64 or None for all; the indices
@@ -120,15 +113,14 @@ def search_rows(
 ) -> Tuple[Neighbours, Optional[Neighbours]]:
     """(forward, backward) as :func:`knn_both` gives them; no backward unless ``both``."""
     search = _Search(one, two, k, both, max_memory, workers, progress)
-    if precision == "bfloat16" or (precision == "auto" and bfloat16_pays(one.n, two.n, one.dim)):
+    for name in kinds_to_try(precision, one.n, two.n, one.dim):
         try:
-            if search.run_bfloat16():
-                return search.results()
+            if search.run(name):
+                break
         except ConfigError as error:
-            if precision == "bfloat16":
+            if name in (precision, "float32"):
                 raise
             logger.info(f"{error} float32 is used")
-    search.run_float32()
     return search.results()
 
 
@@ -155,15 +147,16 @@ class _Search:
     def results(self) -> Tuple[Neighbours, Optional[Neighbours]]:
         return self.forward, self.backward
 
-    def run_float32(self) -> None:
-        """By float32 products; ties beyond the few spare candidates are broken by the product's own values."""
-        product = self._product(Float32Product)
-        self._scan(product, bounds_of(product, self.one, self.two), check=False)
+    def run(self, name: str) -> bool:
+        """By products of this name, and by float32 for the rows that these cannot decide; False: not possible here.
 
-    def run_bfloat16(self) -> bool:
-        """By bfloat16 products, and by float32 for the rows that these cannot decide; False: not possible here."""
-        product = self._product(BFloat16Product)
-        if not self._scan(product, bounds_of(product, self.one, self.two), check=True):
+        float32 decides all: ties beyond the few spare candidates are broken by the product's own values.
+        """
+        product = self._product(KINDS[name])
+        bounds = product.bounds(self.one, self.two)
+        if name == "float32":
+            return self._scan(product, bounds, check=False)
+        if not self._scan(product, bounds, check=True):
             return False
         del product  # makes room for the buffers of float32
         search_again(self.open_forward, self.one, self.two, self.forward, self.max_memory, self.workers)
@@ -183,12 +176,12 @@ class _Search:
             try:
                 return self._scan_in(lanes, product, bounds, check)
             except _Inaccurate:
-                logger.warning("bfloat16 products err more than they should on this machine; float32 is used")
+                logger.warning(f"{product.name} products err more than they should on this machine; float32 is used")
                 return False
 
     def _scan_in(self, lanes: Sequence[Product], product: Product, bounds: Bounds, check: bool) -> bool:
         one, two = self.one, self.two
-        rows = bounds.candidates(bounds.forward, one.n, self.k_forward, product.dtype)
+        rows = bounds.candidates(bounds.forward, one.n, self.k_forward, product.code)
         columns, open_columns = None, [np.empty(0, np.int64)]
         free: "queue.SimpleQueue[Product]" = queue.SimpleQueue()
         for lane in lanes:
@@ -219,14 +212,14 @@ class _Search:
             product.load(two, left, right, first=False)
             if self.backward is not None:
                 slack = bounds.backward[left:right] if bounds.backward.ndim else bounds.backward
-                columns = bounds.candidates(slack, right - left, self.k_backward, product.dtype)
+                columns = bounds.candidates(slack, right - left, self.k_backward, product.code)
             outer.each(show, spans(0, one.n, len(product.one)))
             one.release()
             if columns is not None and self.backward is not None:
                 open_columns.append(left + settle(columns, two, one, left, self.backward, self.workers))
                 if check and left == 0 and len(open_columns[-1]) > max(_TOO_MANY_OPEN * right, GROUP):
                     logger.info(
-                        f"bfloat16 leaves {len(open_columns[-1]):,} of {right:,} rows undecided; float32 is used"
+                        f"{product.name} leaves {len(open_columns[-1]):,} of {right:,} rows undecided; float32 is used"
                     )
                     return False
             two.release()
@@ -249,5 +242,5 @@ def search_again(
         return
     logger.info(f"{len(ids):,} of {own.n:,} rows of {own.name} are searched again in float32")
     again = _Search(own.subset(ids), other, into.indices.shape[1], False, max_memory, workers, None)
-    again.run_float32()
+    again.run("float32")
     into.cosines[ids], into.indices[ids] = again.forward.cosines, again.forward.indices

@@ -8,10 +8,11 @@ from typing import Callable, Iterable, Optional, Type
 
 import numpy as np
 
-from fairseq_distill.errors import ConfigError
-from fairseq_distill.mining.products import BFloat16Product, Float32Product, Product, bounds_of, fast_bfloat16
+from fairseq_distill.mining.choice import KINDS, fastest_kind
+from fairseq_distill.mining.products import Product
 from fairseq_distill.mining.rows import UnitRows, Workers, exact_cosines
 from fairseq_distill.mining.screen import offer
+from fairseq_distill.mining.topk import Bounds
 
 _HEIGHT, _WIDTH, _PAIRS = 1024, 2048, 1 << 14  # of the blocks, and single cosines, that are timed
 _BYTES = 64 << 20  # read from each file
@@ -22,7 +23,7 @@ class Machine:
     """Rates, with all threads.
 
     Attributes:
-        kind: the product that a large search uses here, "bfloat16" or "float32".
+        kind: the product that a large search uses here, "int8", "bfloat16" or "float32".
         threads: threads that work.
         multiply_s: seconds of one multiplication and addition of the product.
         screen_s: seconds to look at one entry of a block, for its row and for its column.
@@ -48,12 +49,16 @@ def measure_machine(dim: int, dtype: str, precision: str = "auto", files: Iterab
     """Time blocks of vectors of width ``dim`` and of ``dtype``.
 
     Raises:
-        ConfigError: bfloat16 is asked for and PyTorch cannot be loaded.
+        ConfigError: what is asked for needs PyTorch, which cannot be loaded.
     """
-    kind, resident = _kind(precision), 0
+    name, resident = fastest_kind() if precision == "auto" else precision, 0
+    kind: Type[Product] = KINDS[name]
     with Workers(1) as worker:
         small = kind(64, 64, dim, worker)
-        small.scores(small.hold(np.ones((64, dim), np.float32)), small.hold(np.ones((64, dim), np.float32)))
+        ones = np.ones((64, dim), np.float32)
+        rows = UnitRows(ones, "rows", None, worker)
+        small.bounds(rows, rows)
+        small.scores(small.hold(ones, first=True), small.hold(ones, first=False))
         resident = resident_bytes()  # with the libraries and their buffers, without what is timed below
     random = np.random.default_rng(1)
     one, two = (random.standard_normal((size, dim), dtype=np.float32).astype(dtype) for size in (_HEIGHT, _WIDTH))
@@ -61,14 +66,14 @@ def measure_machine(dim: int, dtype: str, precision: str = "auto", files: Iterab
         norm_s = timed(lambda: UnitRows(two, "rows", None, workers)) / two.size
         src, tgt = UnitRows(one, "rows", None, workers), UnitRows(two, "rows", None, workers)
         product = kind(_HEIGHT, _WIDTH, dim, workers)
+        bounds = product.bounds(src, tgt)
         load_s = timed(lambda: product.load(tgt, 0, _WIDTH, first=False)) / two.size
         product.load(src, 0, _HEIGHT, first=True)
         multiply_s = timed(lambda: product.multiply(_HEIGHT, _WIDTH)) / (_HEIGHT * _WIDTH * dim)
-        screen_s = _screening(product, src, tgt, workers) / (_HEIGHT * _WIDTH)
+        screen_s = _screening(product, bounds, src, tgt, workers) / (_HEIGHT * _WIDTH)
         ids, others = random.integers(0, _HEIGHT, _PAIRS), random.integers(0, _WIDTH, _PAIRS)
         out = np.empty(_PAIRS, np.float32)
         cosine_s = timed(lambda: exact_cosines(src, np.sort(ids), tgt, others, workers, out)) / _PAIRS
-        name = "bfloat16" if kind is BFloat16Product else "float32"
         rate = _reading(files)
         return Machine(name, workers.threads, multiply_s, screen_s, load_s, norm_s, cosine_s, rate, resident)
 
@@ -92,23 +97,10 @@ def resident_bytes() -> int:
         return 0
 
 
-def _kind(precision: str) -> Type[Product]:
-    if precision == "float32" or (precision == "auto" and not fast_bfloat16()):
-        return Float32Product
-    try:
-        import torch  # noqa: F401
-    except (ImportError, OSError) as error:
-        if precision == "auto":
-            return Float32Product
-        raise ConfigError(f"Precision bfloat16 needs PyTorch, which cannot be loaded here ({error}).") from error
-    return BFloat16Product
-
-
-def _screening(product: Product, src: UnitRows, tgt: UnitRows, workers: Workers) -> float:
+def _screening(product: Product, bounds: Bounds, src: UnitRows, tgt: UnitRows, workers: Workers) -> float:
     """Seconds to screen a block of which nothing new is kept: it is shown again."""
-    bounds = bounds_of(product, src, tgt)
-    rows = bounds.candidates(bounds.forward, src.n, 4, product.dtype)
-    columns = bounds.candidates(bounds.backward, tgt.n, 4, product.dtype)
+    rows = bounds.candidates(bounds.forward, src.n, 4, product.code)
+    columns = bounds.candidates(bounds.backward, tgt.n, 4, product.code)
     product.load(src, 0, src.n, first=True)
     product.load(tgt, 0, tgt.n, first=False)
     block = product.multiply(src.n, tgt.n)

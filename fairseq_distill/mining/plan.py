@@ -5,8 +5,9 @@ from typing import Dict, Tuple
 
 from fairseq_distill import defaults
 from fairseq_distill.mining import approximate, clusters, knn, rows, screen
+from fairseq_distill.mining.choice import KINDS
 from fairseq_distill.mining.machine import Machine
-from fairseq_distill.mining.products import BFloat16Product, Float32Product, block_sizes
+from fairseq_distill.mining.products import block_sizes
 from fairseq_distill.mining.recall import sample_size
 from fairseq_distill.mining.search import choose_search
 
@@ -15,13 +16,13 @@ _CANDIDATE_S, _CANDIDATE_K_S = 8e-6, 1.2e-6  # of a row, and for each neighbour:
 _LINE_S = 4e-6  # of a line: read, hashed, sorted, written
 _SCORE_S = 2e-9  # of a cosine to a centroid: converted, compared
 _BLOCK_S = 1.5e-3  # of a cluster and its visitors, beside the work that grows with them
-_START_S = {"float32": 0.3, "bfloat16": 2.0}  # imports
+_START_S = {"float32": 0.3, "bfloat16": 2.0, "int8": 2.0}  # imports
 _LINE_BYTES = 72  # while distinct lines are found: digests, their order and its copies
 _TEXT_BYTES = 400  # of a mined pair: two lines as Python strings, scores and numbers
 _FIXED_BYTES = 6 << 20  # what the interpreter and the libraries take on while they work
 _MEASURED_BYTES = 48  # of a candidate, while it is measured
 _SCORED_BYTES = 10  # of a cosine to a centroid, while it is compared
-_SHAPES_BYTES = 80 << 20  # what PyTorch keeps of bfloat16 products of many shapes
+_SHAPES_BYTES = 80 << 20  # what PyTorch keeps of products of many shapes
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def plan_mining(n: int, m: int, dim: int, dtype: str, k: int, max_memory: int, s
 
 def exact_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: int, machine: Machine) -> Cost:
     """Of :func:`fairseq_distill.mining.knn.knn_both`, with the texts around it."""
-    kind = BFloat16Product if machine.kind == "bfloat16" else Float32Product
+    kind = KINDS[machine.kind]
     height, width = block_sizes(kind, dim, max_memory, knn._HEIGHT, knn._WIDTH)
     height, width = min(height, n), min(width, m)
     stripes = -(-m // width)
@@ -102,7 +103,7 @@ def approximate_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: i
     How many clusters a row has to visit depends on the text and is known only in the run, from its sample; here it is
     defaults.PLAN_PROBES.
     """
-    kind = BFloat16Product if machine.kind == "bfloat16" else Float32Product
+    kind = KINDS[machine.kind]
     height, width = block_sizes(kind, dim, max_memory // 2, approximate._HEIGHT, approximate._WIDTH)
     counts = clusters.cluster_count(n), clusters.cluster_count(m)
     # Only what clusters and their visitors fill of the buffers is ever touched.
@@ -110,9 +111,9 @@ def approximate_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: i
     width = min(width, 4 * max(n // counts[0], m // counts[1]))
     share = min(1.0, sum(defaults.PLAN_PROBES / 2 / count for count in counts) * defaults.PLAN_IMBALANCE)
     visits = (n + m) / 2 * defaults.PLAN_PROBES
-    item = kind.itemsize
-    taken = kind.bytes_needed(height, width, dim) + item * max(counts) * dim
-    at_once = max(approximate._LEAST_HELD, (max_memory - taken) // (item * dim))
+    item = kind.row_bytes(dim)
+    taken = kind.bytes_needed(height, width, dim) + item * max(counts)
+    at_once = max(approximate._LEAST_HELD, (max_memory - taken) // item)
     held, shards = min(max(n, m), at_once), -(-n // at_once) + -(-m // at_once)
     samples = sample_size(n) * m + sample_size(m) * n
     training = sum(
@@ -130,12 +131,12 @@ def approximate_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: i
     seconds["measuring"] = 2 * _measuring_s(n + m, k, machine)
     memory = _common_bytes(n, m, dim, dtype, k, machine)
     memory["blocks"] = kind.bytes_needed(height, width, dim)
-    if machine.kind == "bfloat16":
+    if machine.kind != "float32":
         memory["blocks"] += _SHAPES_BYTES
-    memory["clusters"] = sum(count * dim * 4 for count in counts) + 2 * item * max(counts) * dim + 24 * (n + m)
+    memory["clusters"] = sum(count * dim * 4 for count in counts) + 2 * item * max(counts) + 24 * (n + m)
     scored = max(min(clusters._at_once(count), size) * count for count, size in zip(counts, (n, m)))
     memory["tables"] = max(memory["tables"], _FIXED_BYTES + _SCORED_BYTES * scored)  # one after the other
-    memory["visitors"] = item * held * dim + int(22 * visits / (n + m) * held)
+    memory["visitors"] = item * held + int(22 * visits / (n + m) * held)
     memory["candidates"] = 8 * _capacity(k, machine) * (held + max(n, m))
     return Cost(seconds, memory)
 
@@ -175,7 +176,7 @@ def clock(seconds: float) -> str:
 
 def _common_seconds(n: int, m: int, dim: int, dtype: str, k: int, machine: Machine) -> Dict[str, float]:
     seconds = {"start": _START_S[machine.kind], "texts": _LINE_S * (n + m)}
-    seconds["lengths"] = (n + m) * dim * (machine.norm_s + (machine.load_s if machine.kind == "bfloat16" else 0))
+    seconds["lengths"] = (n + m) * dim * (machine.norm_s + (0 if machine.kind == "float32" else machine.load_s))
     if machine.read_bytes_s is not None:
         seconds["files"] = sum(_file_bytes(n, m, dim, dtype)) / machine.read_bytes_s
     return seconds
@@ -201,7 +202,7 @@ def _file_bytes(n: int, m: int, dim: int, dtype: str) -> Tuple[int, int]:
 
 
 def _capacity(k: int, machine: Machine) -> int:
-    return 3 * k + 16 if machine.kind == "bfloat16" else k + 8
+    return {"float32": k + 8, "bfloat16": 3 * k + 16, "int8": 4 * k + 24}[machine.kind]
 
 
 def _candidates_s(count: int, k: int, machine: Machine) -> float:

@@ -1,31 +1,28 @@
-"""Blocks of cosines of two sets of unit rows, by NumPy's BLAS or by PyTorch in bfloat16, and what they may be off by."""
+"""Blocks of cosines of two sets of unit rows, by NumPy's BLAS or by PyTorch, and what they may be off by."""
 
 import copy
-import importlib.util
-import sys
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import Any, Iterator, List, Tuple, Type, Union
 
 import numpy as np
 
 from fairseq_distill.errors import ConfigError
+from fairseq_distill.mining.codes import BFloat16Code, Code, Float32Code
 from fairseq_distill.mining.rows import UnitRows, Workers, spans
 from fairseq_distill.mining.topk import GROUP, Bounds
 
-PRECISIONS = ("auto", "float32", "bfloat16")
 BFLOAT16_ROUNDING = 2.0**-8
 _FLOAT32_ROUNDING = 2.0**-24
 _SMALLEST = 128  # rows, columns of a block
 _LANE_WIDTH, _LANE_ROWS = 2048, 128  # columns that a lane multiplies, rows that it reads at a time
-# PyTorch is imported for the bfloat16 product when it saves more time than the import costs.
-_WORTH_IMPORT, _WORTH_TRYING = 6e11, 2e10  # multiplications and additions; PyTorch absent from memory, or there already
 
 
 class Float32Product:
     """Blocks of cosines by NumPy's BLAS; padding is -inf."""
 
-    dtype = np.dtype(np.float32)
-    itemsize = 4
+    name = "float32"
+    code: Code = Float32Code()
 
     def __init__(self, height: int, width: int, dim: int, workers: Workers):
         self.dim, self.workers = dim, workers
@@ -36,6 +33,16 @@ class Float32Product:
     def bytes_needed(height: int, width: int, dim: int) -> int:
         """Of the buffers of blocks [height, width] of vectors of width ``dim``."""
         return 4 * (height * dim + width * dim + height * width)
+
+    @staticmethod
+    def row_bytes(dim: int) -> int:
+        """Of one row in the product's own type."""
+        return 4 * dim
+
+    def bounds(self, one: UnitRows, two: UnitRows) -> Bounds:
+        """What the values may be off by, for the rows of both sides; comes before the first row is loaded."""
+        slack = np.asarray(2 * additions(one.dim))
+        return Bounds(slack, slack, 0.0, 1, 8)
 
     def empty(self, n: int) -> np.ndarray:
         """Room for n rows in the product's own type."""
@@ -56,8 +63,8 @@ class Float32Product:
         np.take(held, ids, axis=0, out=self.one[: len(ids)])
         self.one[len(ids) : padded(len(ids))] = 0
 
-    def hold(self, unit: np.ndarray) -> np.ndarray:
-        """Unit rows, float32, in the product's own type."""
+    def hold(self, unit: np.ndarray, first: bool) -> np.ndarray:
+        """Unit rows, float32, in the product's own type, as rows (``first``) or as columns; those of :meth:`fill` are rows."""
         return unit
 
     def scores(self, held: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -74,7 +81,7 @@ class Float32Product:
         return len(self.cosines) // len(self.one)
 
     @contextmanager
-    def lanes(self, max_memory: int) -> Iterator["List[Float32Product]"]:
+    def lanes(self, max_memory: int) -> Iterator["List[Product]"]:
         """Products that may multiply at the same time: itself alone, since its BLAS has threads of its own."""
         yield [self]
 
@@ -92,41 +99,75 @@ class Float32Product:
         return block
 
 
-class BFloat16Product:
-    """Blocks of cosines by PyTorch in bfloat16, given out as the bits of bfloat16 numbers; padding is 0.
+class TorchProduct(ABC):
+    """A product by PyTorch; the methods are those of :class:`Float32Product`, what :meth:`empty` gives is a tensor."""
 
-    The methods are those of :class:`Float32Product`; what :meth:`empty` gives is a tensor.
-    """
-
-    dtype = np.dtype(np.int16)
-    itemsize = 2
+    name: str
+    code: Code
 
     def __init__(self, height: int, width: int, dim: int, workers: Workers):
         try:
             import torch
         except (ImportError, OSError) as error:
-            raise ConfigError(f"Precision bfloat16 needs PyTorch, which cannot be loaded here ({error}).") from error
+            raise ConfigError(f"Precision {self.name} needs PyTorch, which cannot be loaded here ({error}).") from error
         self.torch, self.dim, self.workers = torch, dim, workers
-        self.one, self.two = self.empty(height), self.empty(width)
-        self.cosines = torch.empty(height * width, dtype=torch.bfloat16)
-        self.unit = np.empty((min(max(height, width), 1024), dim), np.float32)
         self.one_thread = False
+        self.two = self.empty(width)
+        self._make_room(height, width, 1024)
+
+    def _make_room(self, height: int, width: int, at_once: int) -> None:
+        """For blocks [height, width], and for ``at_once`` rows while they are converted."""
+        self.one = self.empty(height)
+        self.cosines = self.torch.empty(height * width, dtype=self.torch.int16)
+        self.unit = np.zeros((min(max(height, width), at_once), self.unit_width(self.dim)), np.float32)
 
     @staticmethod
-    def bytes_needed(height: int, width: int, dim: int) -> int:
-        return 2 * (height * dim + width * dim + height * width) + 4 * min(max(height, width), 1024) * dim
+    @abstractmethod
+    def row_bytes(dim: int) -> int: ...
+
+    @staticmethod
+    def unit_width(dim: int) -> int:
+        """Elements of a row before it is converted."""
+        return dim
+
+    @staticmethod
+    def room_bytes(height: int, width: int) -> int:
+        """Of what :meth:`multiply` needs beside the rows."""
+        return 2 * height * width
+
+    @abstractmethod
+    def empty(self, n: int) -> Any: ...
+
+    @abstractmethod
+    def bounds(self, one: UnitRows, two: UnitRows) -> Bounds: ...
+
+    @abstractmethod
+    def hold(self, unit: np.ndarray, first: bool) -> Any: ...
+
+    @abstractmethod
+    def scores(self, held: Any, centres: Any) -> np.ndarray: ...
+
+    @abstractmethod
+    def within_bound(self, block: np.ndarray) -> bool: ...
+
+    @abstractmethod
+    def multiply(self, height: int, width: int, first: int = 0) -> np.ndarray: ...
+
+    @classmethod
+    def bytes_needed(cls, height: int, width: int, dim: int) -> int:
+        return cls._shared_bytes(height, width, dim) + height * cls.row_bytes(dim) + cls.room_bytes(height, width)
 
     @property
     def at_once(self) -> int:
         return len(self.cosines) // len(self.one)
 
     @contextmanager
-    def lanes(self, max_memory: int) -> Iterator["List[BFloat16Product]"]:
+    def lanes(self, max_memory: int) -> Iterator["List[Product]"]:
         """Products that may multiply at the same time, each in the one thread that calls it; they share the columns loaded.
 
         So no thread waits for the others after each product, and what is done with a block is done where it was made.
         """
-        count = _lane_count(len(self.one), len(self.two), self.dim, max_memory, self.workers.threads)
+        count = self._lane_count(len(self.one), len(self.two), self.dim, max_memory, self.workers.threads)
         if count == 1:
             yield [self]
             return
@@ -136,49 +177,83 @@ class BFloat16Product:
         finally:
             self.torch.set_num_threads(threads)
 
-    def _lane(self) -> "BFloat16Product":
+    def _lane(self) -> "TorchProduct":
         lane = copy.copy(self)
         lane.one_thread, lane.workers = True, Workers(1)
-        height, width = len(self.one), min(len(self.two), _LANE_WIDTH)
-        lane.one = self.empty(height)
-        lane.cosines = self.torch.empty(height * width, dtype=self.torch.bfloat16)
-        lane.unit = np.empty((min(height, _LANE_ROWS), self.dim), np.float32)
+        lane._make_room(len(self.one), min(len(self.two), _LANE_WIDTH), _LANE_ROWS)
         return lane
 
     @classmethod
     def lane_bytes(cls, height: int, width: int, dim: int, max_memory: int, threads: int) -> int:
-        count = _lane_count(height, width, dim, max_memory, threads)
+        count = cls._lane_count(height, width, dim, max_memory, threads)
         if count == 1:
             return cls.bytes_needed(height, width, dim)
-        return _shared_bytes(height, width, dim) + count * _lane_bytes(height, width, dim)
+        return cls._shared_bytes(height, width, dim) + count * cls._one_lane_bytes(height, width, dim)
 
-    def empty(self, n: int) -> Any:
-        return self.torch.empty(n, self.dim, dtype=self.torch.bfloat16)
+    @classmethod
+    def _shared_bytes(cls, height: int, width: int, dim: int) -> int:
+        return width * cls.row_bytes(dim) + 4 * min(max(height, width), 1024) * cls.unit_width(dim)
+
+    @classmethod
+    def _one_lane_bytes(cls, height: int, width: int, dim: int) -> int:
+        width = min(width, _LANE_WIDTH)
+        converted = 4 * min(max(height, width), _LANE_ROWS) * cls.unit_width(dim)
+        return height * cls.row_bytes(dim) + cls.room_bytes(height, width) + converted
+
+    @classmethod
+    def _lane_count(cls, height: int, width: int, dim: int, max_memory: int, threads: int) -> int:
+        room = max_memory - cls._shared_bytes(height, width, dim)
+        return max(1, min(threads, room // cls._one_lane_bytes(height, width, dim)))
 
     def fill(self, into: Any, rows: UnitRows, start: int, stop: int) -> None:
+        self._fill(into, rows, start, stop, True)
+
+    def _fill(self, into: Any, rows: UnitRows, start: int, stop: int, first: bool) -> None:
         for low, high in spans(start, stop, len(self.unit)):
             self._load_unit(rows, low, high)
-            into[low - start : high - start].copy_(self.torch.from_numpy(self.unit[: high - low]))
+            self._convert(self.torch.from_numpy(self.unit[: high - low]), into[low - start : high - start], first)
+
+    @abstractmethod
+    def _convert(self, unit: Any, into: Any, first: bool) -> None:
+        """Unit rows, float32, into ``into`` of the product's own type, as rows (``first``) or as columns."""
 
     def load(self, rows: UnitRows, start: int, stop: int, first: bool) -> None:
         if self.one_thread:
             self.torch.set_num_threads(1)  # of the thread that calls, before its first work
         into = self.one if first else self.two
-        self.fill(into, rows, start, stop)
+        self._fill(into, rows, start, stop, first)
         into[stop - start : padded(stop - start)] = 0
 
     def pick(self, held: Any, ids: np.ndarray) -> None:
         self.torch.index_select(held, 0, self.torch.from_numpy(ids), out=self.one[: len(ids)])
         self.one[len(ids) : padded(len(ids))] = 0
 
-    def hold(self, unit: np.ndarray) -> Any:
-        return self.torch.from_numpy(unit).bfloat16()
-
-    def scores(self, held: Any, centres: Any) -> np.ndarray:
-        return self.torch.mm(held, centres.t()).float().numpy()
-
     def _load_unit(self, rows: UnitRows, low: int, high: int) -> None:
-        self.workers.each(lambda s: rows.load(low + s[0], low + s[1], self.unit[s[0] :]), spans(0, high - low, 128))
+        unit = self.unit[:, : self.dim]
+        self.workers.each(lambda s: rows.load(low + s[0], low + s[1], unit[s[0] :]), spans(0, high - low, 128))
+
+
+class BFloat16Product(TorchProduct):
+    """Blocks of cosines in bfloat16, given out as its bits; padding is 0."""
+
+    name = "bfloat16"
+    code = BFloat16Code()
+
+    @staticmethod
+    def row_bytes(dim: int) -> int:
+        return 2 * dim
+
+    def empty(self, n: int) -> Any:
+        return self.torch.empty(n, self.dim, dtype=self.torch.bfloat16)
+
+    def bounds(self, one: UnitRows, two: UnitRows) -> Bounds:
+        """With x' = x + d and y' = y + e the rounded unit rows, |x'y' - xy| <= |d| + |e| + |d||e| (Cauchy and Schwarz),
+        d and e being known; the product's additions err as in :func:`additions`, its result is rounded once more.
+        """
+        lost_one, lost_two = self.rounding(one), self.rounding(two)
+        forward = 2 * (lost_one + lost_two.max() * (1 + lost_one) + additions(one.dim))
+        backward = 2 * (lost_two + lost_one.max() * (1 + lost_two) + additions(one.dim))
+        return Bounds(forward, backward, 2.02 * BFLOAT16_ROUNDING, 3, 16)
 
     def rounding(self, rows: UnitRows) -> np.ndarray:
         """float64 [N]: Euclidean length of what rounding to bfloat16 takes from each unit row."""
@@ -192,53 +267,31 @@ class BFloat16Product:
         rows.release()
         return lost
 
+    def _convert(self, unit: Any, into: Any, first: bool) -> None:
+        into.copy_(unit)
+
+    def hold(self, unit: np.ndarray, first: bool) -> Any:
+        return self.torch.from_numpy(unit).bfloat16()
+
+    def scores(self, held: Any, centres: Any) -> np.ndarray:
+        return self.torch.mm(held, centres.t()).float().numpy()
+
     def multiply(self, height: int, width: int, first: int = 0) -> np.ndarray:
         tall, wide = padded(height), padded(width)
         block = self.cosines[: tall * wide].view(tall, wide)
-        self.torch.mm(self.one[:tall], self.two[first : first + wide].t(), out=block)
-        return block.view(self.torch.int16).numpy()
+        self.torch.mm(self.one[:tall], self.two[first : first + wide].t(), out=block.view(self.torch.bfloat16))
+        return block.numpy()
 
     def within_bound(self, block: np.ndarray) -> bool:
         """Whether a sample of the block just made keeps the bound on its additions and final rounding."""
         rows, columns = (np.linspace(0, size - 1, 32).astype(int) for size in block.shape)
         exact = self.one[rows].double().numpy() @ self.two[columns].double().numpy().T
-        values = (block[np.ix_(rows, columns)].astype(np.int32) << 16).view(np.float32)
         # Bits of negative numbers read as numbers too: the sign bit stays where it is.
+        values = self.code.values(block[np.ix_(rows, columns)])
         return bool((np.abs(values - exact) <= additions(exact.shape[1]) + BFLOAT16_ROUNDING * np.abs(exact)).all())
 
 
-Product = Union[Float32Product, BFloat16Product]
-
-
-def _shared_bytes(height: int, width: int, dim: int) -> int:
-    return 2 * width * dim + 4 * min(max(height, width), 1024) * dim
-
-
-def _lane_bytes(height: int, width: int, dim: int) -> int:
-    return 2 * height * (dim + min(width, _LANE_WIDTH)) + 4 * min(height, _LANE_ROWS) * dim
-
-
-def _lane_count(height: int, width: int, dim: int, max_memory: int, threads: int) -> int:
-    room = max_memory - _shared_bytes(height, width, dim)
-    return max(1, min(threads, room // _lane_bytes(height, width, dim)))
-
-
-def bounds_of(product: Product, one: UnitRows, two: UnitRows) -> Bounds:
-    """What the product's values may be off by, for the rows of both sides.
-
-    bfloat16: with x' = x + d and y' = y + e the rounded unit rows, |x'y' - xy| <= |d| + |e| + |d||e| (Cauchy and
-    Schwarz), d and e being known; the product's additions err as in :func:`additions`, its result is rounded once more.
-    """
-    if isinstance(product, Float32Product):
-        slack = np.asarray(2 * additions(one.dim))
-        return Bounds(slack, slack, 0.0, 1, 8)
-    lost_one, lost_two = product.rounding(one), product.rounding(two)
-    forward = 2 * (lost_one + lost_two.max() * (1 + lost_one) + additions(one.dim))
-    backward = 2 * (lost_two + lost_one.max() * (1 + lost_two) + additions(one.dim))
-    return Bounds(forward, backward, 2.02 * BFLOAT16_ROUNDING, 3, 16)
-
-
-def block_sizes(kind: Type[Product], dim: int, max_memory: int, height: int, width: int) -> Tuple[int, int]:
+def block_sizes(kind: Type["Product"], dim: int, max_memory: int, height: int, width: int) -> Tuple[int, int]:
     """The largest (height, width), at most those given, of a block whose buffers fit into max_memory.
 
     Raises:
@@ -254,24 +307,6 @@ def block_sizes(kind: Type[Product], dim: int, max_memory: int, height: int, wid
     return height, width
 
 
-def bfloat16_pays(n: int, m: int, dim: int) -> bool:
-    """Whether an [n, dim] by [m, dim] product is sooner done by PyTorch in bfloat16, its import included."""
-    work = 2.0 * n * m * dim
-    if work < (_WORTH_TRYING if "torch" in sys.modules else _WORTH_IMPORT) or not fast_bfloat16():
-        return False
-    return importlib.util.find_spec("torch") is not None
-
-
-def fast_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware."""
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as stream:
-            flags = next((line for line in stream if line.startswith("flags")), "").split()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
 def additions(dim: int) -> float:
     """Bound on the rounding of ``dim`` products and additions in float32, whatever their order.
 
@@ -283,3 +318,6 @@ def additions(dim: int) -> float:
 def padded(n: int) -> int:
     """``n``, rounded up to whole groups."""
     return -(-n // GROUP) * GROUP
+
+
+Product = Union[Float32Product, TorchProduct]

@@ -11,6 +11,8 @@ from typing import List, Optional, Tuple, Union
 
 import numpy as np
 
+from fairseq_distill.mining.codes import Code
+
 SUBGROUP = 8  # entries below one maximum of the first level
 GROUP = 32  # entries below one maximum of the second level; sides of a block are multiples of this
 EMPTY = np.iinfo(np.int64).min
@@ -25,14 +27,11 @@ def pack(values: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """int64 keys that sort by value, and among equal values the lower column last (that is, as the better one).
 
     Args:
-        values: float32, or int16 holding the bits of non-negative bfloat16 numbers.
+        values: float32.
         columns: integers below 2^32.
     """
-    if values.dtype == np.int16:
-        ordered = values.astype(np.int64) << 16
-    else:
-        bits = values.view(np.int32)
-        ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)  # negative numbers sort by magnitude reversed
+    bits = values.view(np.int32)
+    ordered = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)  # negative numbers sort by magnitude reversed
     return (ordered << 32) | (_COLUMN_MASK - columns)
 
 
@@ -48,11 +47,6 @@ def packed_columns(keys: np.ndarray) -> np.ndarray:
     return _COLUMN_MASK - (keys & _COLUMN_MASK)
 
 
-def lowest(dtype: np.dtype) -> float:
-    """The start of every threshold; bfloat16 is compared by its bits, which order only what is not negative."""
-    return 0 if dtype == np.int16 else -np.inf
-
-
 class Candidates:
     """For each of N rows the columns that may be among its k best, when every value may be off by a known amount.
 
@@ -62,18 +56,18 @@ class Candidates:
     Args:
         n, k: rows, and how many best ones matter.
         capacity: columns kept for a row, at least k.
-        dtype: float32, or int16 for bfloat16 bits (entries at or below zero are then never kept).
+        code: what entries stand for.
         slack: float64 [N] or a number, at least 0.
         relative: at least 0.
     """
 
     def __init__(
-        self, n: int, k: int, capacity: int, dtype: np.dtype, slack: Union[np.ndarray, float], relative: float = 0.0
+        self, n: int, k: int, capacity: int, code: Code, slack: Union[np.ndarray, float], relative: float = 0.0
     ):
-        self.k, self.capacity, self.dtype, self.relative = k, max(k, capacity), np.dtype(dtype), relative
+        self.k, self.capacity, self.code, self.relative = k, max(k, capacity), code, relative
         self.slack = np.broadcast_to(np.asarray(slack, np.float64), (n,))
         self.keys = np.full((n, self.capacity), EMPTY)  # ascending
-        self.threshold = np.full(n, lowest(self.dtype), self.dtype)  # entries must be greater
+        self.threshold = np.full(n, code.lowest, code.dtype)  # entries must be greater
         self._locks = [threading.Lock() for _ in range(-(-n // _STRIPE))]
 
     def floor(self, start: int = 0, stop: Optional[int] = None) -> np.ndarray:
@@ -87,8 +81,7 @@ class Candidates:
     def complete(self, start: int = 0, stop: Optional[int] = None) -> np.ndarray:
         """bool [stop - start]: whether nothing above a row's floor was dropped."""
         floor = self.floor(start, stop)
-        enough = floor > 0 if self.dtype == np.int16 else floor > -np.inf
-        return enough & (packed_values(self.keys[start:stop, 0]) <= floor)
+        return (floor > self.code.least) & (packed_values(self.keys[start:stop, 0]) <= floor)
 
     def filled(self, rows: np.ndarray) -> np.ndarray:
         """Those of ``rows`` that have k candidates at least: the others lack them, whatever was dropped."""
@@ -111,7 +104,7 @@ class Candidates:
             owner, at = _look_into(first, base, width // GROUP, GROUP // SUBGROUP, owner, limit)
             base = owner * width + at % (width // SUBGROUP)
             owner, at = _look_into(block, base, width // SUBGROUP, SUBGROUP, owner, limit)
-            self._keep(rows[owner], pack(block.reshape(-1)[at], at % width + first_column))
+            self._keep(rows[owner], pack(self.code.values(block.reshape(-1)[at]), at % width + first_column))
 
     def offer_columns(
         self, block: np.ndarray, maxima: "RowGroups", names: np.ndarray, low: int, high: int, start: int
@@ -132,7 +125,7 @@ class Candidates:
             owner, at = _look_into(maxima.first, base, width, GROUP // SUBGROUP, owner, limit)
             base = at // width * (SUBGROUP * width) + (owner + low)
             owner, at = _look_into(block, base, width, SUBGROUP, owner, limit)
-            keys = pack(block.reshape(-1)[at], names[at // width])
+            keys = pack(self.code.values(block.reshape(-1)[at]), names[at // width])
             with self._locks[start // _STRIPE]:
                 self._keep(owner + start, keys)
 
@@ -143,20 +136,14 @@ class Candidates:
         """What entries must exceed: the rows' thresholds, or for rows still without one the k-th best group maximum."""
         limit = self.threshold[rows]
         maxima = second if second.shape[1] >= 2 * self.k else first
-        fresh = np.flatnonzero(limit == lowest(self.dtype))
+        fresh = np.flatnonzero(limit == self.code.lowest)
         if not len(fresh) or maxima.shape[1] < self.k:
             return limit
         maxima = maxima[fresh]
         kth = np.partition(maxima, maxima.shape[1] - self.k, axis=1)[:, maxima.shape[1] - self.k]
-        if self.dtype == np.int16:
-            kth = _bits_to_values(np.maximum(kth, 0))
-        limit[fresh] = self._as_limit(self._floor(kth.astype(np.float32), self.slack[rows[fresh]]))
+        kth = self.code.values(np.maximum(kth, kth.dtype.type(self.code.lowest)))
+        limit[fresh] = self.code.limit(self._floor(kth, self.slack[rows[fresh]]))
         return limit
-
-    def _as_limit(self, floor: np.ndarray) -> np.ndarray:
-        if self.dtype == np.int16:  # cut, not rounded: at or below the floor
-            return (np.maximum(floor, np.float32(0)).view(np.int32) >> 16).astype(np.int16)
-        return floor
 
     def _keep(self, owner: np.ndarray, keys: np.ndarray) -> None:
         """Merge new keys into the rows ``owner`` (sorted) and raise those rows' thresholds."""
@@ -182,7 +169,7 @@ class Candidates:
         floor = self._floor(packed_values(best[:, self.capacity - self.k]), self.slack[rows])
         # A full row needs nothing at or below its worst one either: blocks come in order, so an equal one is later.
         floor = np.maximum(floor, packed_values(best[:, 0]))
-        self.threshold[rows] = self._as_limit(floor)
+        self.threshold[rows] = self.code.limit(floor)
 
 
 @dataclass(frozen=True)
@@ -201,9 +188,9 @@ class Bounds:
     per_neighbour: int
     spare: int
 
-    def candidates(self, slack: np.ndarray, n: int, k: int, dtype: np.dtype) -> Candidates:
+    def candidates(self, slack: np.ndarray, n: int, k: int, code: Code) -> Candidates:
         """Empty candidates of n rows with this ``slack``, a part of ``forward`` or ``backward``."""
-        return Candidates(n, k, self.per_neighbour * k + self.spare, dtype, slack, self.relative)
+        return Candidates(n, k, self.per_neighbour * k + self.spare, code, slack, self.relative)
 
 
 class RowGroups:
@@ -225,10 +212,6 @@ class RowGroups:
         first, second = self.first[start // SUBGROUP : stop // SUBGROUP], self.second[start // GROUP : stop // GROUP]
         block[start:stop].reshape(-1, SUBGROUP, width).max(axis=1, out=first)
         first.reshape(-1, GROUP // SUBGROUP, width).max(axis=1, out=second)
-
-
-def _bits_to_values(bits: np.ndarray) -> np.ndarray:
-    return (bits.astype(np.int32) << 16).view(np.float32)
 
 
 def _pieces(owner: np.ndarray) -> List[slice]:

@@ -6,6 +6,7 @@ from typing import ContextManager
 
 import torch
 
+from fairseq_distill.cpu import fast_bfloat16
 from fairseq_distill.errors import ConfigError
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -14,15 +15,11 @@ ENCODER_PRECISIONS = (*PRECISIONS, "int8")
 
 @lru_cache(maxsize=None)
 def cpu_multiplies_bfloat16() -> bool:
-    """True when this CPU has bfloat16 matrix instructions (AVX512_BF16 or AMX) and this torch uses them."""
+    """True where bfloat16 products are the faster ones on this CPU and this torch has them."""
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     if supported is None or not supported():
         return False
-    flags = ""
-    with contextlib.suppress(OSError):
-        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as stream:
-            flags = next((line for line in stream if line.startswith("flags")), "")
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return fast_bfloat16()
 
 
 def autocast(device: torch.device, precision: str) -> ContextManager[None]:
@@ -30,7 +27,7 @@ def autocast(device: torch.device, precision: str) -> ContextManager[None]:
 
     Args:
         device: where the tensors are.
-        precision: ``bfloat16``, ``float32``, or ``auto``: bfloat16 on a CPU that has it in hardware; on a GPU fairseq's
+        precision: ``bfloat16``, ``float32``, or ``auto``: bfloat16 on a CPU that is faster at it; on a GPU fairseq's
             own ``--fp16`` and ``--bf16`` decide, so nothing is done.
 
     Raises:

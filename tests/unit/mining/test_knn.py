@@ -14,12 +14,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.mining import knn as module
-from fairseq_distill.mining import products, screen, topk
+from fairseq_distill.mining import choice, products, screen, topk
+from fairseq_distill.mining.choice import KINDS
 from fairseq_distill.mining.knn import Neighbours, knn, knn_both
 from fairseq_distill.mining.rows import _widen
 from tests.reference.mining import neighbours
 
 PRECISIONS = ("float32", "bfloat16")
+SCREENING = ["bfloat16", "int8"]
 
 
 def vectors(n, dim, seed, dtype=np.float32):
@@ -38,8 +40,8 @@ def assert_same(first: Neighbours, second: Neighbours):
     assert_array_equal(first.cosines, second.cosines)
 
 
-def assert_precision_makes_no_difference(src, tgt, k):
-    found, right = (knn_both(src, tgt, k, precision=precision) for precision in ("bfloat16", "float32"))
+def assert_precision_makes_no_difference(src, tgt, k, precision):
+    found, right = (knn_both(src, tgt, k, precision=name) for name in (precision, "float32"))
     assert_same(found[0], right[0])
     assert_same(found[1], right[1])
 
@@ -58,9 +60,10 @@ def threads_of_a_new_thread():
         return pool.submit(torch.get_num_threads).result()
 
 
+@pytest.mark.parametrize("precision", SCREENING)
 @pytest.mark.parametrize("threads", [2, 5])
 @pytest.mark.parametrize("k", [1, 4, 30])
-def test_threads_that_multiply_side_by_side_find_what_one_finds(threads, k, monkeypatch, caplog):
+def test_threads_that_multiply_side_by_side_find_what_one_finds(threads, k, precision, monkeypatch, caplog):
     """Blocks come in any order then, and several threads write the candidates of one column."""
     monkeypatch.setattr(module, "_HEIGHT", 32)
     monkeypatch.setattr(module, "_WIDTH", 128)
@@ -71,7 +74,7 @@ def test_threads_that_multiply_side_by_side_find_what_one_finds(threads, k, monk
     caplog.set_level("INFO")
     for count in (1, threads):
         monkeypatch.setenv("OMP_NUM_THREADS", str(count))
-        found.append(knn_both(src, tgt, k, precision="bfloat16"))
+        found.append(knn_both(src, tgt, k, precision=precision))
     assert threads_of_a_new_thread() == before
     assert "float32 is used" not in caplog.text
     right = knn_both(src, tgt, k, precision="float32")
@@ -80,12 +83,12 @@ def test_threads_that_multiply_side_by_side_find_what_one_finds(threads, k, monk
         assert_same(one, exact)
 
 
-def test_lanes_keep_to_the_memory():
+@pytest.mark.parametrize("kind", [KINDS[name] for name in SCREENING])
+def test_lanes_keep_to_the_memory(kind):
     for room in (1 << 20, 3 << 20, 20 << 20):
-        height, width = products.block_sizes(products.BFloat16Product, 256, room, 1024, 8192)
-        taken = [products.BFloat16Product.lane_bytes(height, width, 256, room, threads) for threads in (1, 2, 8, 64)]
-        assert max(taken) <= room
-    counts = [products._lane_count(1024, 8192, 1024, room << 20, 16) for room in (20, 32, 64, 256)]
+        height, width = products.block_sizes(kind, 256, room, 1024, 8192)
+        assert max(kind.lane_bytes(height, width, 256, room, threads) for threads in (1, 2, 8, 64)) <= room
+    counts = [kind._lane_count(1024, 8192, 1024, room << 20, 16) for room in (18, 40, 80, 256)]
     assert counts[0] == 1 and counts == sorted(counts) and counts[-1] == 16
 
 
@@ -243,8 +246,8 @@ def test_what_does_not_fit_is_refused():
         knn_both(good, good.astype(np.float64), 2)
     with pytest.raises(ConfigError, match="k is 0"):
         knn(good, good, 0)
-    with pytest.raises(ConfigError, match="int8"):
-        knn(good, good, 1, precision="int8")
+    with pytest.raises(ConfigError, match="float64"):
+        knn(good, good, 1, precision="float64")
     with pytest.raises(ConfigError, match="at least"):
         knn(good, good, 1, max_memory=1000)
 
@@ -267,85 +270,100 @@ def test_progress_ends_at_the_total(small_blocks):
     assert seen[-1] == (70 * 90, 70 * 90)
 
 
-class TestBfloat16:
-    """The screening by bfloat16 changes nothing."""
-
-    @pytest.fixture(autouse=True)
-    def torch(self):
-        return pytest.importorskip("torch")
+@pytest.mark.parametrize("precision", SCREENING)
+class TestScreening:
+    """The screening by products of few bits changes nothing."""
 
     @pytest.mark.parametrize("k", [1, 4, 16])
-    def test_near_ties_are_told_apart(self, k, caplog):
-        """Groups of neighbours whose cosines differ by far less than bfloat16 can see."""
+    def test_near_ties_are_told_apart(self, k, precision, caplog):
+        """Groups of neighbours whose cosines differ by far less than the product can see."""
         centres = vectors(12, 64, 1)
         src = np.repeat(centres, 60, axis=0) + 0.01 * vectors(720, 64, 2)
         tgt = np.repeat(centres, 80, axis=0) + 0.01 * vectors(960, 64, 3)
         tgt[:40] = tgt[0]
         caplog.set_level("INFO")
-        assert_precision_makes_no_difference(src, tgt, k)
+        assert_precision_makes_no_difference(src, tgt, k, precision)
         assert "undecided" in caplog.text or "searched again" in caplog.text
 
-    def test_few_undecided_rows_are_searched_again(self, caplog):
+    def test_few_undecided_rows_are_searched_again(self, precision, caplog):
         src, tgt = vectors(2000, 128, 1), vectors(2000, 128, 2)
         tgt[:100] = src[5] + 0.001 * vectors(100, 128, 3)
         caplog.set_level("INFO")
-        assert_precision_makes_no_difference(src, tgt, 4)
+        assert_precision_makes_no_difference(src, tgt, 4, precision)
         assert "rows of source embeddings are searched again" in caplog.text
         assert "undecided" not in caplog.text
 
-    def test_all_cosines_negative(self):
+    def test_all_cosines_negative(self, precision):
         src = np.abs(vectors(200, 32, 1)) + 1
         tgt = -np.abs(vectors(200, 32, 2)) - 1
-        assert_precision_makes_no_difference(src, tgt, 4)
+        assert_precision_makes_no_difference(src, tgt, 4, precision)
 
-    def test_a_processor_that_rounds_badly_is_found_out(self, monkeypatch, caplog):
+    def test_zero_rows_and_rows_of_one_element(self, precision):
+        src, tgt = vectors(300, 96, 1), vectors(400, 96, 2)
+        src[::7], tgt[::5] = 0, 0
+        tgt[1::5, 1:] = 0
+        assert_precision_makes_no_difference(src, tgt, 4, precision)
+
+    def test_a_processor_that_rounds_badly_is_found_out(self, precision, monkeypatch, caplog):
         src, tgt = vectors(200, 32, 1), vectors(200, 32, 2)
-        multiply = products.BFloat16Product.multiply
+        kind = KINDS[precision]
+        multiply = kind.multiply
 
         def bad(self, height, width, first=0):
             block = multiply(self, height, width, first)
             block[:] = (np.abs(block) // 16) * 16  # four bits lost
             return block
 
-        monkeypatch.setattr(products.BFloat16Product, "multiply", bad)
-        forward = knn(src, tgt, 4, precision="bfloat16")
+        monkeypatch.setattr(kind, "multiply", bad)
+        forward = knn(src, tgt, 4, precision=precision)
         assert_same(forward, knn(src, tgt, 4, precision="float32"))
         assert "float32 is used" in caplog.text
 
-    def test_the_bound_is_needed(self, monkeypatch):
-        """With a bound of nothing bfloat16 loses neighbours: the tests above can fail."""
+    def test_the_bound_is_needed(self, precision, monkeypatch):
+        """With a bound of nothing neighbours are lost: the tests above can fail."""
         src, tgt = vectors(1500, 64, 1), vectors(1500, 64, 2)
-        monkeypatch.setattr(products.BFloat16Product, "rounding", lambda self, rows: np.zeros(rows.n))
-        monkeypatch.setattr(products, "BFLOAT16_ROUNDING", 0.0)
-        monkeypatch.setattr(products.BFloat16Product, "within_bound", lambda self, block: True)
-        found = knn(src, tgt, 4, precision="bfloat16")
+        kind = KINDS[precision]
+        bounds = kind.bounds
+
+        def none(self, one, two):
+            bounds(self, one, two)
+            return topk.Bounds(np.asarray(0.0), np.asarray(0.0), 0.0, 1, 0)
+
+        monkeypatch.setattr(kind, "bounds", none)
+        found = knn(src, tgt, 4, precision=precision)
         assert (found.indices != knn(src, tgt, 4, precision="float32").indices).any()
 
 
-def test_bfloat16_only_where_it_pays(monkeypatch):
-    monkeypatch.setattr(products, "fast_bfloat16", lambda: True)
-    monkeypatch.setattr(products.importlib.util, "find_spec", lambda name: object())
+def test_fast_products_only_where_they_pay(monkeypatch):
+    monkeypatch.setattr(choice, "fast_bfloat16", lambda: True)
+    monkeypatch.setattr(choice, "fast_int8", lambda: False)
+    monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "torch", object())
-    assert products.bfloat16_pays(10_000, 10_000, 1024)
-    assert not products.bfloat16_pays(1000, 1000, 1024)
+    assert choice.kinds_to_try("auto", 10_000, 10_000, 1024) == ["bfloat16", "float32"]
+    assert choice.kinds_to_try("auto", 1000, 1000, 1024) == ["float32"]
     monkeypatch.delitem(sys.modules, "torch")
-    assert not products.bfloat16_pays(10_000, 10_000, 1024)
-    assert not products.bfloat16_pays(100, 100, 1024)
-    monkeypatch.setattr(products, "fast_bfloat16", lambda: False)
-    assert not products.bfloat16_pays(100_000, 100_000, 1024)
+    assert choice.kinds_to_try("auto", 10_000, 10_000, 1024) == ["float32"]
+    assert choice.kinds_to_try("auto", 100, 100, 1024) == ["float32"]
+    monkeypatch.setattr(choice, "fast_int8", lambda: True)
+    assert choice.kinds_to_try("auto", 100_000, 100_000, 1024) == ["int8", "float32"]
+    monkeypatch.setattr(choice, "fast_bfloat16", lambda: False)
+    assert choice.kinds_to_try("bfloat16", 10, 10, 8) == ["bfloat16", "float32"]
+    monkeypatch.setattr(choice, "fast_int8", lambda: False)
+    assert choice.kinds_to_try("auto", 100_000, 100_000, 1024) == ["float32"]
 
 
-def test_without_torch_everything_works_in_float32(monkeypatch):
-    monkeypatch.setattr(products, "fast_bfloat16", lambda: True)
-    monkeypatch.setattr(products, "_WORTH_IMPORT", 0)
-    monkeypatch.setattr(products, "_WORTH_TRYING", 0)
+@pytest.mark.parametrize("precision", SCREENING)
+def test_without_torch_everything_works_in_float32(precision, monkeypatch):
+    monkeypatch.setattr(choice, f"fast_{precision}", lambda: True)
+    monkeypatch.setattr(choice, "_WORTH_IMPORT", 0)
+    monkeypatch.setattr(choice, "_WORTH_TRYING", 0)
     monkeypatch.setitem(sys.modules, "torch", None)  # what an import then raises is an ImportError
     src, tgt = vectors(20, 8, 1), vectors(20, 8, 2)
     for spec in (None, object()):  # not installed; installed, but broken
-        monkeypatch.setattr(products.importlib.util, "find_spec", lambda name, spec=spec: spec)
+        monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name, spec=spec: spec)
         assert_array_equal(knn(src, tgt, 2).indices, neighbours(src, tgt, 2)[1])
     with pytest.raises(ConfigError, match="PyTorch"):
-        knn(src, tgt, 2, precision="bfloat16")
+        knn(src, tgt, 2, precision=precision)
 
 
 def test_imports_nothing_heavy():
