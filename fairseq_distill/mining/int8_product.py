@@ -23,7 +23,7 @@ from fairseq_distill.mining.products import TorchProduct, additions, padded
 from fairseq_distill.mining.rows import UnitRows, Workers, spans
 from fairseq_distill.mining.topk import Bounds
 
-FAILURE = 1e-9  # probability that a search holds any value outside its bound
+FAILURE = 1e-6  # probability that a search holds any value outside its bound
 _SEED = 20_220_525
 _MOST = 126.0  # of |x / s|: with the dither it stays within 127
 _FACTOR = 32  # width of the Hadamard matrix that is one part of the rotation

@@ -26,8 +26,8 @@ __all__ = ["PRECISIONS", "Neighbours", "Progress", "knn", "knn_both"]
 
 logger = logging.getLogger(__name__)
 
-# Blocks are wide, so that maxima over a row's groups run over long vectors, and stay in the cache of the last level.
-_HEIGHT, _WIDTH = 1024, 8192
+# Blocks are wide, so that maxima over a row's groups run over long vectors, and rows are read seldom.
+_HEIGHT, _WIDTH = 1024, 16384
 _TOO_MANY_OPEN = 0.1  # share of rows that a product could not decide, above which float32 does all the work
 
 

@@ -13,6 +13,7 @@ from fairseq_distill.formats.embeddings import DTYPES, require_finite
 Item = TypeVar("Item")
 _NORM_BLOCK = 1 << 20  # elements; a float64 copy of this many is made at a time
 _NORM_BLOCKS = 16  # of these between two looks at the memory
+_EINSUM_BUFFER = 8192  # elements; NumPy adds longer rows in another order when there are several
 _LARGE = 256 << 20  # bytes of a memory map from which its pages are let go often: finding them again costs little
 _LARGEST_NORM, _SMALLEST_NORM = 1e15, 1e-15  # beyond these a float32 product of raw rows could overflow or vanish
 _SMALLEST_HALF_NORM = 1e-4  # 2^112 over this is a float32 still
@@ -153,19 +154,25 @@ def _widen(half: np.ndarray, scale: np.ndarray, out: np.ndarray) -> np.ndarray:
 def exact_cosines(
     one: UnitRows, one_ids: np.ndarray, two: UnitRows, two_ids: np.ndarray, workers: Workers, out: np.ndarray
 ) -> None:
-    """The cosine of each listed pair into ``out`` float32 [P], always by the same additions.
+    """The cosine of each listed pair into ``out`` float32 [P], always by the same additions; fast where equal ``one_ids`` meet.
 
     A blocked matrix product may round a pair differently in another block or with another number of threads; this
     does not, so that equal rows have equal cosines and ties can be decided by index.
     """
-    size = max(1, (1 << 19) // one.dim)  # both gathered pieces stay in the cache
+    size = max(1, (1 << 19) // one.dim)  # the gathered piece stays in the cache
 
     def piece(span: Tuple[int, int]) -> None:
         part = slice(*span)
-        left, left_scale = one.gather(one_ids[part])
+        ids = one_ids[part]
+        new = (ids[1:] != ids[:-1]) | (one.dim > _EINSUM_BUFFER)
+        starts = np.concatenate([[0], np.flatnonzero(new) + 1])
+        left, left_scale = one.gather(ids[starts])
         right, right_scale = two.gather(two_ids[part])
-        products = np.einsum("ij,ij->i", left, right)
+        products = np.empty(len(ids), np.float32)
+        for row, start, stop in zip(left, starts.tolist(), [*starts[1:].tolist(), len(ids)]):
+            np.einsum("j,ij->i", row, right[start:stop], out=products[start:stop])
+        scale = np.repeat(left_scale, np.diff(starts, append=len(ids))) * right_scale
         # "+ 0.0" turns -0.0 into 0.0, which would sort below it.
-        out[part] = products * (left_scale * right_scale) + 0.0
+        out[part] = products * scale + 0.0
 
     workers.each(piece, spans(0, len(one_ids), size))

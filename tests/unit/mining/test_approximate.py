@@ -36,7 +36,7 @@ def assert_same(first: Neighbours, second: Neighbours):
 @pytest.mark.parametrize("n, m", [(300, 500), (500, 300), (9, 700), (1, 1), (3, 2)])
 @pytest.mark.parametrize(
     "precision, reach",
-    [("float32", (np.inf, None)), ("bfloat16", (None, np.inf)), ("bfloat16", (np.inf, 0.1))],
+    [("float32", (np.inf, None)), ("bfloat16", (None, np.inf)), ("bfloat16", (np.inf, 0.1)), ("int8", (np.inf, 0.1))],
 )
 def test_equals_exact_when_all_clusters_are_visited(n, m, precision, reach, monkeypatch):
     pytest.importorskip("torch")

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.mining import knn as module
 from fairseq_distill.mining import choice, products, screen, topk
+from fairseq_distill.mining import knn as module
 from fairseq_distill.mining.choice import KINDS
 from fairseq_distill.mining.knn import Neighbours, knn, knn_both
-from fairseq_distill.mining.rows import _widen
+from fairseq_distill.mining.rows import UnitRows, Workers, _widen, exact_cosines
 from tests.reference.mining import neighbours
 
 PRECISIONS = ("float32", "bfloat16")
@@ -81,6 +81,29 @@ def test_threads_that_multiply_side_by_side_find_what_one_finds(threads, k, prec
     for one, other, exact in zip(*found, right):
         assert_same(one, other)
         assert_same(one, exact)
+
+
+@pytest.mark.parametrize("dim", [1, 5, 384, 1024, 8193])
+def test_a_cosine_has_the_same_bits_in_any_company(dim):
+    src, tgt = vectors(6, dim, 1), vectors(50, dim, 2)
+    one, two = np.repeat(np.arange(6), 50), np.tile(np.arange(50), 6)
+    with Workers(1) as workers:
+        sides = UnitRows(src, "src", None, workers), UnitRows(tgt, "tgt", None, workers)
+
+        def cosines(pairs, turned=False):
+            out = np.empty(len(pairs), np.float32)
+            places = (one, two)[::-1] if turned else (one, two)
+            own, other = sides[::-1] if turned else sides
+            exact_cosines(own, places[0][pairs], other, places[1][pairs], workers, out)
+            return out
+
+        everything = np.arange(300)
+        together, shuffled = cosines(everything), np.random.default_rng(1).permutation(300)
+        assert_array_equal(cosines(shuffled), together[shuffled])
+        assert_array_equal(cosines(everything, turned=True), together)
+        assert_array_equal(np.concatenate([cosines(everything[i : i + 1]) for i in range(300)]), together)
+    unit = [side.astype(np.float64) / np.linalg.norm(side.astype(np.float64), axis=1, keepdims=True) for side in (src, tgt)]
+    assert_allclose(together, (unit[0] @ unit[1].T).ravel(), atol=5e-7)
 
 
 @pytest.mark.parametrize("kind", [KINDS[name] for name in SCREENING])
@@ -278,8 +301,8 @@ class TestScreening:
     def test_near_ties_are_told_apart(self, k, precision, caplog):
         """Groups of neighbours whose cosines differ by far less than the product can see."""
         centres = vectors(12, 64, 1)
-        src = np.repeat(centres, 60, axis=0) + 0.01 * vectors(720, 64, 2)
-        tgt = np.repeat(centres, 80, axis=0) + 0.01 * vectors(960, 64, 3)
+        src = np.repeat(centres, 90, axis=0) + 0.01 * vectors(1080, 64, 2)
+        tgt = np.repeat(centres, 110, axis=0) + 0.01 * vectors(1320, 64, 3)
         tgt[:40] = tgt[0]
         caplog.set_level("INFO")
         assert_precision_makes_no_difference(src, tgt, k, precision)
