@@ -158,15 +158,15 @@ def join_shards(output: PathLike, count: int, raw: bool = False, dim: int = 0, d
 
 def _removed_in_part(output: PathLike, shards: List[Shard]) -> bool:
     """Remove what a run that was killed in the middle of removing the shards has left; whether there was something."""
-    left = [shard for shard in shards if shard.file(output).is_file()]
+    described = [shard for shard in shards if sidecar_path(shard.file(output)).is_file()]
+    left = [shard for shard in shards if shard in described or shard.file(output).is_file()]
     whole = read_info(output) if Path(output).is_file() else None
-    if whole is None or not left or len(left) == len(shards):
+    if whole is None or not left or all(shard.file(output).is_file() for shard in shards):
         return False
-    described = [shard for shard in left if sidecar_path(shard.file(output)).is_file()]
     if any(_shard_info(shard.file(output), shard) != whole for shard in described):
         return False
     for shard in left:
-        shard.file(output).unlink()
+        shard.file(output).unlink(missing_ok=True)
         sidecar_path(shard.file(output)).unlink(missing_ok=True)
     logger.info(f"embed | {output} was joined already")
     return True

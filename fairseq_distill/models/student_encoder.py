@@ -63,7 +63,7 @@ class StudentEncoderConfig(FairseqDataclass):
     autocast: ChoiceEnum(PRECISIONS) = field(  # type: ignore[valid-type]
         default=defaults.AUTOCAST,
         metadata={
-            "help": "matrix products of the student: bfloat16, float32, or auto: bfloat16 on a CPU that has it; --fp16 and --bf16 overrule it"
+            "help": "matrix products of the student: bfloat16, float32, or auto: bfloat16 on a CPU that is faster at it; --fp16 and --bf16 overrule it"
         },
     )
     fp16: bool = II("common.fp16")

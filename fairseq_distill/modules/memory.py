@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import os
 import sys
 
 logger = logging.getLogger(__name__)
@@ -9,6 +10,20 @@ logger = logging.getLogger(__name__)
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
 _LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc refuses more
 _KEEP = (1 << 31) - 1
+
+
+_KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8", "LRU_CACHE_CAPACITY": "8"}  # of oneDNN, and of PyTorch's own cache of it
+
+
+def keep_few_kernels() -> None:
+    """Have PyTorch keep the kernels of a few shapes of matrix products, not of the last thousand.
+
+    Batches without padding have ever new shapes, so that a long text would fill memory with kernels that never come back
+    (docs/performance.md, "Memory of each command"). To be called before PyTorch multiplies for the first time; what the
+    user has set in the environment stays.
+    """
+    for name, value in _KERNELS.items():
+        os.environ.setdefault(name, value)
 
 
 def keep_freed_memory() -> bool:

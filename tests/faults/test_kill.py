@@ -91,24 +91,21 @@ def do_embed(folder, given):
     run(embed, "--quiet", "--path", own_teacher(given), "--input", given / "a", "--output", folder / "a.npy")
 
 
-def do_shards(folder, given):
-    words = ["--quiet", "--path", own_teacher(given), "--input", given / "a", "--output", folder / "a.npy"]
+def in_shards(command, encoder_flag, folder, given):
+    words = ["--quiet", encoder_flag, own_teacher(given), "--input", given / "a", "--output", folder / "a.npy"]
     joined = (folder / "a.npy.json").exists()
     for number in () if joined else (1, 2):
-        run(embed, *words, "--shard", f"{number}/2")
-    if list(folder.glob("a.shard?of2.npy")):
-        run(embed, *words, "--join-shards", 2)
-    for left in folder.glob("*.shard*.json"):  # of a shard that was being removed
-        left.unlink()
+        run(command, *words, "--shard", f"{number}/2")
+    if list(folder.glob("a.shard?of2.npy*")):
+        run(command, *words, "--join-shards", 2)
+
+
+def do_shards(folder, given):
+    in_shards(embed, "--path", folder, given)
 
 
 def do_taught_shards(folder, given):
-    words = ["--quiet", "--teacher", own_teacher(given), "--input", given / "a", "--output", folder / "a.npy"]
-    joined = (folder / "a.npy.json").exists()
-    for number in () if joined else (1, 2):
-        run(teach, *words, "--shard", f"{number}/2")
-    if list(folder.glob("a.shard?of2.npy*")):
-        run(teach, *words, "--join-shards", 2)
+    in_shards(teach, "--teacher", folder, given)
 
 
 def do_ready(folder, given):
