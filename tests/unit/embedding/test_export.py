@@ -118,6 +118,20 @@ def test_shards_together_equal_the_whole(tmp_path, n, count):
     assert not list(tmp_path.glob("*shard*"))
 
 
+@pytest.mark.parametrize("left", [["2of2.npy.json"], ["1of2.npy", "1of2.npy.json"], ["2of2.npy"]])
+def test_what_a_kill_while_shards_were_removed_left_goes(tmp_path, left):
+    """A shard goes before its description: between the two only that is there."""
+    text, output = write(tmp_path / "t", TEXT), tmp_path / "t.npy"
+    for index in (1, 2):
+        embed(HashEncoder(), text, output, shard=Shard(index, 2))
+    kept = {name: (tmp_path / f"t.shard{name}").read_bytes() for name in left}
+    whole = join_shards(output, 2).read_bytes()
+    for name, content in kept.items():
+        (tmp_path / f"t.shard{name}").write_bytes(content)
+    assert join_shards(output, 2).read_bytes() == whole
+    assert not list(tmp_path.glob("*shard*"))
+
+
 def test_shards_that_do_not_fit_are_refused(tmp_path):
     text = write(tmp_path / "t", TEXT)
     embed(HashEncoder(), text, tmp_path / "t.npy", shard=Shard(1, 2))
