@@ -196,13 +196,14 @@ class _Approximate:
     def _product(self) -> Product:
         """The kind that is asked for or pays, where it keeps its bound on the first rows; else float32."""
         one, two = (side.rows for side in self.sides)
-        for name in kinds_to_try(self.precision, one.n, two.n, one.dim):
+        kinds = kinds_to_try(self.precision, one.n, two.n, one.dim)
+        for name, following in zip(kinds, [*kinds[1:], ""]):
             try:
                 product = self._made(KINDS[name])
             except ConfigError as error:
-                if name in (self.precision, "float32"):
+                if name == self.precision or not following:
                     raise
-                logger.info(f"{error} float32 is used")
+                logger.info(f"{error} {following} is used")
                 continue
             self.bounds = product.bounds(one, two)
             height, width = min(one.n, len(product.one)), min(two.n, len(product.two))
@@ -210,7 +211,7 @@ class _Approximate:
             product.load(two, 0, width, first=False)
             if product.within_bound(product.multiply(height, width)):
                 break
-            logger.warning(f"{name} products err more than they should on this machine; float32 is used")
+            logger.warning(f"{name} products err more than they should on this machine; {following} is used")
         return product
 
     def _made(self, kind: Type[Product]) -> Product:

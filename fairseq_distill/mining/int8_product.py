@@ -74,7 +74,8 @@ class Int8Product(TorchProduct):
         scale = self.scale = max(max(self._largest(one), self._largest(two)) * 1.0001 / _MOST, least)
         most = 1.0 + scale * width**0.5 / 2  # |y'|
         variance = scale**2 * (most**2 + 1.0) / 12
-        error = (2 * variance * np.log(2.0 * one.n * two.n / FAILURE)) ** 0.5
+        # Too high or too low; an approximate search compares a pair from both sides.
+        error = (2 * variance * np.log(4.0 * one.n * two.n / FAILURE)) ** 0.5
         self._shift = max(0, int(np.ceil(np.log2((most / scale) ** 2 / ((1 << 15) - 1)))))
         unit = scale**2 * 2.0**self._shift
         self.code = LinearCode(unit)

@@ -113,14 +113,16 @@ def search_rows(
 ) -> Tuple[Neighbours, Optional[Neighbours]]:
     """(forward, backward) as :func:`knn_both` gives them; no backward unless ``both``."""
     search = _Search(one, two, k, both, max_memory, workers, progress)
-    for name in kinds_to_try(precision, one.n, two.n, one.dim):
+    kinds = kinds_to_try(precision, one.n, two.n, one.dim)
+    for name, following in zip(kinds, [*kinds[1:], ""]):
         try:
             if search.run(name):
                 break
         except ConfigError as error:
-            if name in (precision, "float32"):
+            if name == precision or not following:
                 raise
-            logger.info(f"{error} float32 is used")
+            logger.info(str(error))
+        logger.info(f"{following} is used")
     return search.results()
 
 
@@ -152,6 +154,7 @@ class _Search:
 
         float32 decides all: ties beyond the few spare candidates are broken by the product's own values.
         """
+        self._done = 0
         product = self._product(KINDS[name])
         bounds = product.bounds(self.one, self.two)
         if name == "float32":
@@ -176,7 +179,7 @@ class _Search:
             try:
                 return self._scan_in(lanes, product, bounds, check)
             except _Inaccurate:
-                logger.warning(f"{product.name} products err more than they should on this machine; float32 is used")
+                logger.warning(f"{product.name} products err more than they should on this machine")
                 return False
 
     def _scan_in(self, lanes: Sequence[Product], product: Product, bounds: Bounds, check: bool) -> bool:
@@ -218,9 +221,7 @@ class _Search:
             if columns is not None and self.backward is not None:
                 open_columns.append(left + settle(columns, two, one, left, self.backward, self.workers))
                 if check and left == 0 and len(open_columns[-1]) > max(_TOO_MANY_OPEN * right, GROUP):
-                    logger.info(
-                        f"{product.name} leaves {len(open_columns[-1]):,} of {right:,} rows undecided; float32 is used"
-                    )
+                    logger.info(f"{product.name} leaves {len(open_columns[-1]):,} of {right:,} rows undecided")
                     return False
             two.release()
         self.open_forward = settle(rows, one, two, 0, self.forward, self.workers)

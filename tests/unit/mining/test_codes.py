@@ -6,6 +6,7 @@ import pytest
 from fairseq_distill.mining.codes import BFloat16Code, Float32Code, LinearCode
 
 CODES = [Float32Code(), BFloat16Code(), LinearCode(3.1e-5), LinearCode(1 / 32767)]
+NAMES = ["float32", "bfloat16", "linear", "finest"]
 
 
 def entries_of(code):
@@ -15,13 +16,13 @@ def entries_of(code):
     return values.astype(np.int16)
 
 
-@pytest.mark.parametrize("code", CODES, ids=repr)
+@pytest.mark.parametrize("code", CODES, ids=NAMES)
 def test_values_rise_with_their_entries(code):
     values = code.values(entries_of(code))
     assert values.dtype == np.float32 and (np.diff(values) > 0).all()
 
 
-@pytest.mark.parametrize("code", CODES, ids=repr)
+@pytest.mark.parametrize("code", CODES, ids=NAMES)
 def test_a_limit_keeps_all_entries_above_the_floor_and_few_below(code):
     entries = entries_of(code)
     values = code.values(entries)
@@ -33,7 +34,7 @@ def test_a_limit_keeps_all_entries_above_the_floor_and_few_below(code):
         assert (kept & (values <= floor)).sum() <= 3
 
 
-@pytest.mark.parametrize("code", CODES, ids=repr)
+@pytest.mark.parametrize("code", CODES, ids=NAMES)
 def test_without_a_floor_everything_that_counts_is_kept(code):
     limit = code.limit(np.full(1, -np.inf, np.float32))
     assert limit == code.lowest and (entries_of(code) > limit).all()

@@ -338,6 +338,7 @@ class TestScreening:
             return block
 
         monkeypatch.setattr(kind, "multiply", bad)
+        caplog.set_level("INFO")
         forward = knn(src, tgt, 4, precision=precision)
         assert_same(forward, knn(src, tgt, 4, precision="float32"))
         assert "float32 is used" in caplog.text
@@ -368,11 +369,26 @@ def test_fast_products_only_where_they_pay(monkeypatch):
     assert choice.kinds_to_try("auto", 10_000, 10_000, 1024) == ["float32"]
     assert choice.kinds_to_try("auto", 100, 100, 1024) == ["float32"]
     monkeypatch.setattr(choice, "fast_int8", lambda: True)
-    assert choice.kinds_to_try("auto", 100_000, 100_000, 1024) == ["int8", "float32"]
+    assert choice.kinds_to_try("auto", 100_000, 100_000, 1024) == ["int8", "bfloat16", "float32"]
     monkeypatch.setattr(choice, "fast_bfloat16", lambda: False)
+    assert choice.kinds_to_try("auto", 100_000, 100_000, 1024) == ["int8", "float32"]
     assert choice.kinds_to_try("bfloat16", 10, 10, 8) == ["bfloat16", "float32"]
     monkeypatch.setattr(choice, "fast_int8", lambda: False)
     assert choice.kinds_to_try("auto", 100_000, 100_000, 1024) == ["float32"]
+
+
+def test_each_product_leaves_to_the_next_what_it_cannot_decide(monkeypatch, caplog):
+    """Cosines so close to each other that neither int8 nor bfloat16 can tell them apart; the progress begins anew."""
+    pytest.importorskip("torch")
+    monkeypatch.setattr("fairseq_distill.mining.knn.kinds_to_try", lambda *_: ["int8", "bfloat16", "float32"])
+    src, tgt = (1 + 1e-4 * vectors(n, 64, n) for n in (600, 700))
+    seen = []
+    caplog.set_level("INFO")
+    found = knn_both(src, tgt, 4, progress=lambda done, total: seen.append(done / total))
+    for one, exact in zip(found, knn_both(src, tgt, 4, precision="float32")):
+        assert_same(one, exact)
+    assert caplog.text.index("int8 leaves") < caplog.text.index("bfloat16 is used") < caplog.text.index("float32 is used")
+    assert max(seen) <= 1 and seen[-1] == 1
 
 
 @pytest.mark.parametrize("precision", SCREENING)
