@@ -104,6 +104,7 @@ class Int8Product(TorchProduct):
         assert self.scale > 0, "bounds come before rows"
         own, other = self._dither if first else self._dither.flip(0)
         levels = self._turn(unit).mul_(1.0 / self.scale).add_(own).round_()
+        levels.clamp_(-_BASE, _BASE)  # of centroids, which the scale was not made for
         width = levels.shape[1]
         correction = (0.5 * self._constant - levels @ other).round_()
         tens = (correction / _BASE).trunc_()

@@ -91,6 +91,21 @@ def test_rows_held_are_rows_filled(first):
     assert np.abs(scores - unit @ unit.T).max() < 0.1 and np.abs(np.diag(scores) - 1).max() < 0.1
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_is_held_beyond_the_scale_is_cut_not_wrapped(sign):
+    """Centroids are no rows: their elements may be larger than all that the scale was made for."""
+    inner, outer = _rotation(64, np.random.default_rng([20_220_525, 64]))
+    centre = sign * np.kron(outer, inner)[:, 5:6].T  # the rotation leaves one element of it
+    with Workers(1) as workers:
+        rows = UnitRows(rows_of("any", 40, 64, 1), "one", None, workers)
+        product = Int8Product(64, 64, 64, workers)
+        product.bounds(rows, rows)
+        turned = product._turn(product.torch.from_numpy(np.ascontiguousarray(centre, np.float32)))
+        assert float(turned.abs().max()) > 126 * product.scale * 1.05
+        held = product.hold(np.ascontiguousarray(centre, np.float32), False)[0, :64]
+    assert int(held[int(turned.abs().argmax())]) == 127 * int(turned.sum().sign())
+
+
 def test_int8_is_exact_where_it_is_chosen():
     """vpmaddubsw, which processors without VNNI use, cuts sums off; the rule must leave these out."""
     import torch
