@@ -44,7 +44,10 @@ def load_checkpoint(path: PathLike, mapped: bool = False) -> Dict[str, Any]:
     if not file.is_file():
         raise CheckpointError(f"{file} does not exist.")
     # New files are zip archives, which can be mapped; old ones are pickles, which begin with 0x80.
-    archive = zipfile.is_zipfile(file)
+    try:
+        archive = zipfile.is_zipfile(file)
+    except zipfile.BadZipFile as error:  # an archive whose end is damaged in some ways
+        raise CheckpointError(f"{file} is damaged and cannot be read ({error}).") from error
     with open(file, "rb") as stream:
         if not archive and stream.read(1) != b"\x80":
             raise CheckpointError(f"{file} is no PyTorch file, or a damaged one, and cannot be read.")

@@ -1,0 +1,19 @@
+"""Checkpoints that are damaged where the long fuzzing found it."""
+
+import pytest
+import torch
+
+from fairseq_distill.errors import CheckpointError
+from fairseq_distill.modules.checkpoint_file import load_checkpoint
+
+
+def test_an_archive_that_claims_a_second_disk(tmp_path):
+    file = tmp_path / "c.pt"
+    torch.save({"weight": torch.ones(3)}, file)
+    whole = bytearray(file.read_bytes())
+    assert load_checkpoint(file)["weight"].tolist() == [1, 1, 1]
+    locator = whole.rindex(b"PK\x06\x07")
+    whole[locator + 16] = 2  # disks in all
+    file.write_bytes(whole)
+    with pytest.raises(CheckpointError, match="c.pt is damaged and cannot be read"):
+        load_checkpoint(file)
