@@ -265,7 +265,7 @@ def main() -> None:
     parser.add_argument("-k", type=int, default=4)
     parser.add_argument("--recall", type=float, default=0.95, help="wanted")
     parser.add_argument("--max-memory", type=byte_size, default=256 << 20, help="of ours, as in fairseq-mine")
-    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of ours")
+    parser.add_argument("--precision", choices=("auto", "int8", "bfloat16", "float32"), default="auto", help="of ours")
     parser.add_argument("--exact-sample", type=int, default=10_000, help="sources of the smaller exact sample")
     parser.add_argument("--whole", action="store_true", help="run the exact search whole")
     parser.add_argument("--recall-sample", type=int, default=2000, help="rows of each side on which recall is measured")
