@@ -17,7 +17,7 @@ from fairseq_distill.mining.knn import open_sides, search_again
 from fairseq_distill.mining.products import additions
 from fairseq_distill.mining.rows import UnitRows, Workers, spans
 from fairseq_distill.mining.screen import Neighbours, Progress, empty_neighbours, settle
-from fairseq_distill.mining.topk import Candidates, pack
+from fairseq_distill.mining.topk import EMPTY, Candidates, pack
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +107,9 @@ class _Best:
         n, capacity = self.values.shape
         found = Candidates(n, self.k, capacity, Float32Code(), self.slack, self.relative)
         values, columns = self.values.cpu().numpy(), self.columns.cpu().numpy()
-        found.keys[:] = np.where(np.isneginf(values), found.keys, pack(values, columns))
-        found.keys.sort(axis=1)
+        found.keys[:, :capacity] = np.where(np.isneginf(values), EMPTY, pack(values, columns))
+        found.held[:] = (found.keys != EMPTY).sum(axis=1)
+        found.dropped[:] = values.min(axis=1)
         return found
 
 

@@ -242,6 +242,8 @@ def search_again(
     if not len(ids):
         return
     logger.info(f"{len(ids):,} of {own.n:,} rows of {own.name} are searched again in float32")
-    again = _Search(own.subset(ids), other, into.indices.shape[1], False, max_memory, workers, None)
-    again.run("float32")
-    into.cosines[ids], into.indices[ids] = again.forward.cosines, again.forward.indices
+    for low, high in spans(0, len(ids), max(1024, max_memory // (16 * own.dim))):
+        part = own.copied(ids[low:high])
+        again = _Search(part, other, into.indices.shape[1], False, max_memory, workers, None)
+        again.run("float32")
+        into.cosines[ids[low:high]], into.indices[ids[low:high]] = again.forward.cosines, again.forward.indices

@@ -10,6 +10,7 @@ from fairseq_distill.mining.machine import Machine
 from fairseq_distill.mining.products import block_sizes
 from fairseq_distill.mining.recall import sample_size
 from fairseq_distill.mining.search import choose_search
+from fairseq_distill.mining.topk import room_for
 
 # Costs that no second of measuring shows; of one thread, from profiles of 16,384 x 16,384 x 1024, k = 4 and 16.
 _CANDIDATE_S, _CANDIDATE_K_S = 8e-6, 1.2e-6  # of a row, and for each neighbour: what is kept and sorted until the end
@@ -93,7 +94,7 @@ def exact_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: int, ma
     seconds["measuring"] = _measuring_s(n + m, k, machine)
     memory = _common_bytes(n, m, dim, dtype, k, machine)
     memory["blocks"] = kind.lane_bytes(height, width, dim, max_memory, machine.threads)
-    memory["candidates"] = 8 * _capacity(k, machine) * (n + width)
+    memory["candidates"] = 8 * room_for(_capacity(k, machine)) * (n + width)
     return Cost(seconds, memory)
 
 
@@ -137,7 +138,7 @@ def approximate_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: i
     scored = max(min(clusters._at_once(count), size) * count for count, size in zip(counts, (n, m)))
     memory["tables"] = max(memory["tables"], _FIXED_BYTES + _SCORED_BYTES * scored)  # one after the other
     memory["visitors"] = item * held + int(22 * visits / (n + m) * held)
-    memory["candidates"] = 8 * _capacity(k, machine) * (held + max(n, m))
+    memory["candidates"] = 8 * room_for(_capacity(k, machine)) * (held + max(n, m))
     return Cost(seconds, memory)
 
 

@@ -14,6 +14,7 @@ Item = TypeVar("Item")
 _NORM_BLOCK = 1 << 20  # elements; a float64 copy of this many is made at a time
 _NORM_BLOCKS = 16  # of these between two looks at the memory
 _EINSUM_BUFFER = 8192  # elements; NumPy adds longer rows in another order when there are several
+_GATHERED = 1 << 19  # elements of gathered rows that are measured in one go: they stay in the cache
 _LARGE = 256 << 20  # bytes of a memory map from which its pages are let go often: finding them again costs little
 _LARGEST_NORM, _SMALLEST_NORM = 1e15, 1e-15  # beyond these a float32 product of raw rows could overflow or vanish
 _SMALLEST_HALF_NORM = 1e-4  # 2^112 over this is a float32 still
@@ -96,6 +97,13 @@ class UnitRows:
         part.n, part.norms, part.scale = len(ids), self.norms[ids], self.scale[ids]
         return part
 
+    def copied(self, ids: np.ndarray) -> "UnitRows":
+        """:meth:`subset`, in memory: scattered rows of a memory map would have nearly all of its pages in use."""
+        part = self.subset(ids)
+        part._rows, part._map, part.index = self._rows.take(part.index, axis=0), None, None
+        self.release()
+        return part
+
     def load(self, start: int, stop: int, out: np.ndarray) -> None:
         """Write rows start..stop, scaled to unit length, into ``out`` float32 [>= stop - start, E]."""
         raw, scale = self._raw(start, stop), self.scale[start:stop, None]
@@ -159,41 +167,33 @@ def exact_cosines(
     A blocked matrix product may round a pair differently in another block or with another number of threads; this
     does not, so that equal rows have equal cosines and ties can be decided by index.
     """
-    size = max(1, (1 << 19) // one.dim)  # the gathered piece stays in the cache
-    each = _equal_runs(one_ids)
-    if each and one.dim <= _EINSUM_BUFFER:
-        size = max(each, size // each * each)
+    starts = np.flatnonzero(np.diff(one_ids, prepend=-1))
+    counts = np.diff(starts, append=len(one_ids))
+    order = np.argsort(counts, kind="stable")
+    edges = np.flatnonzero(np.diff(counts[order], prepend=0, append=0))
+    size = max(1, _GATHERED // one.dim)
+    pieces = [
+        (order[low:high], int(counts[order[start]]))
+        for start, stop in zip(edges, edges[1:])
+        for low, high in spans(start, stop, max(1, size // int(counts[order[start]])))
+    ]
 
-    def runs(span: Tuple[int, int]) -> None:
-        part = slice(*span)
-        left, left_scale = one.gather(one_ids[part][::each])
-        right, right_scale = two.gather(two_ids[part])
-        products = np.einsum("ij,ikj->ik", left, right.reshape(len(left), each, -1))
-        out[part] = (products * (left_scale[:, None] * right_scale.reshape(products.shape)) + 0.0).reshape(-1)
-
-    def piece(span: Tuple[int, int]) -> None:
-        part = slice(*span)
-        ids = one_ids[part]
-        new = (ids[1:] != ids[:-1]) | (one.dim > _EINSUM_BUFFER)
-        starts = np.concatenate([[0], np.flatnonzero(new) + 1])
-        left, left_scale = one.gather(ids[starts])
-        right, right_scale = two.gather(two_ids[part])
-        products = np.empty(len(ids), np.float32)
-        for row, start, stop in zip(left, starts.tolist(), [*starts[1:].tolist(), len(ids)]):
-            np.einsum("j,ij->i", row, right[start:stop], out=products[start:stop])
-        scale = np.repeat(left_scale, np.diff(starts, append=len(ids))) * right_scale
+    def measure(piece: Tuple[np.ndarray, int]) -> None:
+        runs, each = piece
+        at = starts[runs][:, None] + np.arange(each)  # [R, each]
+        left, left_scale = one.gather(one_ids[at[:, 0]])
+        right, right_scale = two.gather(two_ids[at.reshape(-1)])
+        products = _products(left, right.reshape(len(runs), each, -1))
         # "+ 0.0" turns -0.0 into 0.0, which would sort below it.
-        out[part] = products * scale + 0.0
+        out[at] = products * (left_scale[:, None] * right_scale.reshape(products.shape)) + 0.0
 
-    workers.each(runs if each and one.dim <= _EINSUM_BUFFER else piece, spans(0, len(one_ids), size))
+    workers.each(measure, pieces)
 
 
-def _equal_runs(ids: np.ndarray) -> int:
-    """How often each of ``ids`` comes, where every one comes as often in a row; else 0."""
-    if not len(ids):
-        return 0
-    first = int(np.argmax(ids != ids[0])) or len(ids)
-    if len(ids) % first:
-        return 0
-    table = ids.reshape(-1, first)
-    return first if (table == table[:, :1]).all() else 0
+def _products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """float32 [R, K] of ``left`` [R, E] with each of its own rows ``right`` [R, K, E]."""
+    if right.shape[2] <= _EINSUM_BUFFER:
+        return np.einsum("ij,ikj->ik", left, right)
+    return np.array(
+        [[np.einsum("j,j->", row, other) for other in others] for row, others in zip(left, right)], np.float32
+    )

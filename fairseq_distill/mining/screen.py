@@ -6,7 +6,7 @@ from typing import Callable, List, Optional, Tuple, Union
 import numpy as np
 
 from fairseq_distill.mining.rows import UnitRows, Workers, exact_cosines, spans
-from fairseq_distill.mining.topk import EMPTY, GROUP, Candidates, RowGroups, pack, packed_columns, packed_values
+from fairseq_distill.mining.topk import EMPTY, GROUP, Candidates, pack, packed_columns, packed_values
 
 Progress = Callable[[int, int], None]
 
@@ -80,20 +80,17 @@ def offer(
     """
     left, right = column_span
     height = len(row_ids)
-    maxima = RowGroups(block) if columns is not None else None
 
     def panel(span: Tuple[int, int]) -> None:
         start, stop = span[0], min(span[1], height)
         rows.offer_rows(block[start:stop], left, row_ids[start:stop])
-        if maxima is not None:
-            maxima.fill(block, *span)
 
     workers.each(panel, spans(0, len(block), max(GROUP, _PANEL // block.shape[1] // GROUP * GROUP)))
-    if columns is None or maxima is None:
+    if columns is None:
         return
-    kept, groups, called = columns, maxima, row_ids if names is None else names
+    kept, called = columns, row_ids if names is None else names
     workers.each(
-        lambda span: kept.offer_columns(block, groups, called, span[0], span[1], first + span[0]),
+        lambda span: kept.offer_columns(block, called, span[0], span[1], first + span[0]),
         spans(0, right - left, _COLUMNS),
     )
 
@@ -122,7 +119,7 @@ def settle(
     undecided: List[np.ndarray] = [np.empty(0, np.int64)]
     k, spare = found.k, found.capacity - found.k
     for start, stop in spans(0, len(found.keys), max(1, _TABLE // found.capacity)):
-        keys = found.keys[start:stop]
+        keys, complete = found.settled(start, stop)
         table = np.full(keys.shape, EMPTY)
 
         def measure(wanted: np.ndarray) -> None:
@@ -141,7 +138,7 @@ def settle(
         best = table[:, : -k - 1 : -1]
         into.cosines[first + start : first + stop] = packed_values(best)
         into.indices[first + start : first + stop] = np.where(best == EMPTY, -1, packed_columns(best))
-        undecided.append(start + np.flatnonzero(~found.complete(start, stop)))
+        undecided.append(start + np.flatnonzero(~complete))
         own.release()
         other.release_if_large()
     return np.concatenate(undecided)

@@ -1,26 +1,29 @@
 """The best columns of every row, and the best rows of every column, of a matrix that is shown block by block.
 
-Almost all entries of a block are not among the best. Maxima over groups of entries, compared with what each row already
-has, say where to look; only there are single entries read. So a block is read once for its rows and once for its
-columns, in long vector operations, and the matrix product that made it remains the only real work.
+Almost all entries of a block are not among the best. They are compared with what each row and each column already has, once
+for the rows and once for the columns, in long vector operations; only what is above is read. It is put where there is room,
+and sorted when there is none left. So the matrix product that made the block remains the only real work.
 """
 
 import threading
 from dataclasses import dataclass
-from typing import List, Optional, Tuple, Union
+from typing import List, NamedTuple, Union
 
 import numpy as np
 
 from fairseq_distill.mining.codes import Code
 
-SUBGROUP = 8  # entries below one maximum of the first level
-GROUP = 32  # entries below one maximum of the second level; sides of a block are multiples of this
+GROUP = 32  # sides of a block are multiples of this
+_SUBGROUP = 8  # entries below one maximum, where maxima of GROUP entries are too few
 EMPTY = np.iinfo(np.int64).min
 _COLUMN_MASK = (1 << 32) - 1
 _FIRST = np.zeros(1, np.int64)
-_PIECE = 1 << 15  # groups looked into at a time: bounds memory when very many entries are equal
+_PIECE = 1 << 18  # entries kept at a time: bounds memory when very many entries are equal
 _TABLE = 1 << 20  # entries of a table that is sorted at a time
 _STRIPE = 1 << 10  # rows that one lock keeps
+_scratch = (
+    threading.local()
+)  # of each thread: memory that is mapped anew for every block costs as much as the comparison
 
 
 def pack(values: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -47,11 +50,23 @@ def packed_columns(keys: np.ndarray) -> np.ndarray:
     return _COLUMN_MASK - (keys & _COLUMN_MASK)
 
 
+class Settled(NamedTuple):
+    """What a search has left of N rows.
+
+    Attributes:
+        keys: int64 [N, capacity], ascending; EMPTY where there are fewer.
+        complete: bool [N], whether nothing above a row's final floor was dropped.
+    """
+
+    keys: np.ndarray
+    complete: np.ndarray
+
+
 class Candidates:
     """For each of N rows the columns that may be among its k best, when every value may be off by a known amount.
 
     Kept is what lies above ``floor = v * (1 - relative) - slack``, v being the row's k-th best value so far, and of
-    that at most ``capacity``. What was dropped lies at or below the final floor, unless :meth:`complete` denies it.
+    that at most ``capacity``. What was dropped lies at or below the final floor, unless :meth:`settled` denies it.
 
     Args:
         n, k: rows, and how many best ones matter.
@@ -59,6 +74,12 @@ class Candidates:
         code: what entries stand for.
         slack: float64 [N] or a number, at least 0.
         relative: at least 0.
+
+    Attributes:
+        keys: int64 [N, room_for(capacity)]; the first ``held`` of a row are in use, in no order.
+        held: int32 [N].
+        dropped: float32 [N], nothing above it was dropped beside what was at or below the floor.
+        threshold: [N], in the code's type: entries must be greater.
     """
 
     def __init__(
@@ -66,110 +87,140 @@ class Candidates:
     ):
         self.k, self.capacity, self.code, self.relative = k, max(k, capacity), code, relative
         self.slack = np.broadcast_to(np.asarray(slack, np.float64), (n,))
-        self.keys = np.full((n, self.capacity), EMPTY)  # ascending
-        self.threshold = np.full(n, code.lowest, code.dtype)  # entries must be greater
+        self.keys = np.full((n, room_for(self.capacity)), EMPTY)
+        self.held = np.zeros(n, np.int32)
+        self.dropped = np.full(n, -np.inf, np.float32)
+        self.threshold = np.full(n, code.lowest, code.dtype)
         self._locks = [threading.Lock() for _ in range(-(-n // _STRIPE))]
 
-    def floor(self, start: int = 0, stop: Optional[int] = None) -> np.ndarray:
-        """float32 [stop - start]: the value at or below which nothing can be among the k best; -inf if unknown."""
-        return self._floor(packed_values(self.keys[start:stop, self.capacity - self.k]), self.slack[start:stop])
+    def settled(self, start: int, stop: int) -> Settled:
+        """The candidates of rows start..stop."""
+        keys = np.sort(self.keys[start:stop], axis=1)
+        dropped = np.maximum(self.dropped[start:stop], packed_values(keys[:, -self.capacity - 1]))
+        floor = self._floor(packed_values(keys[:, -self.k]), self.slack[start:stop])
+        return Settled(keys[:, -self.capacity :], (floor > self.code.least) & (dropped <= floor))
 
     def ceiling(self, values: np.ndarray, start: int, stop: int) -> np.ndarray:
         """float64 [stop - start, ...]: what the true values behind positive ``values`` of these rows cannot exceed."""
         return values * (1.0 + 0.5 * self.relative) + 0.5 * self.slack[start:stop, None]
 
-    def complete(self, start: int = 0, stop: Optional[int] = None) -> np.ndarray:
-        """bool [stop - start]: whether nothing above a row's floor was dropped."""
-        floor = self.floor(start, stop)
-        return (floor > self.code.least) & (packed_values(self.keys[start:stop, 0]) <= floor)
-
     def filled(self, rows: np.ndarray) -> np.ndarray:
         """Those of ``rows`` that have k candidates at least: the others lack them, whatever was dropped."""
-        return rows[self.keys[rows, self.capacity - self.k] != EMPTY]
+        return rows[self.held[rows] >= self.k]
 
     def offer_rows(self, block: np.ndarray, first_column: int, rows: np.ndarray) -> None:
         """Show columns first_column... of ``rows`` int64 [R], all different.
 
         ``block`` [R, M] is contiguous and M a multiple of GROUP.
         """
-        height, width = block.shape
-        # Strided groups (column q + i * width / 8 is in group q): their maxima are long vector operations.
-        first = block.reshape(height, SUBGROUP, width // SUBGROUP).max(axis=1)
-        second = first.reshape(height, GROUP // SUBGROUP, width // GROUP).max(axis=1)
-        limit = self._limits(first, second, rows)
-        found = np.flatnonzero(second > limit[:, None])
-        for part in _pieces(found // (width // GROUP)):
-            owner, group = np.divmod(found[part], width // GROUP)
-            base = owner * (width // SUBGROUP) + group
-            owner, at = _look_into(first, base, width // GROUP, GROUP // SUBGROUP, owner, limit)
-            base = owner * width + at % (width // SUBGROUP)
-            owner, at = _look_into(block, base, width // SUBGROUP, SUBGROUP, owner, limit)
-            self._keep(rows[owner], pack(self.code.values(block.reshape(-1)[at]), at % width + first_column))
+        width = block.shape[1]
+        limit = self.threshold[rows]
+        fresh = np.flatnonzero(limit == self.code.lowest)
+        if len(fresh):
+            # Strided groups (column q + i * width / size is in group q): their maxima are long vector operations.
+            size = self._group(width)
+            maxima = block.reshape(len(rows), size, width // size).max(axis=1)
+            limit[fresh] = self._first_limits(maxima[fresh], rows[fresh])
+        found = _above(block, limit[:, None])
+        for part in _pieces(found // width):
+            at = found[part]
+            owner = at // width
+            keys = pack(self.code.values(block.reshape(-1)[at]), at - owner * width + first_column)
+            self._keep(rows[owner], keys)
 
-    def offer_columns(
-        self, block: np.ndarray, maxima: "RowGroups", names: np.ndarray, low: int, high: int, start: int
-    ) -> None:
+    def offer_columns(self, block: np.ndarray, names: np.ndarray, low: int, high: int, start: int) -> None:
         """Show a block whose columns are this object's rows: columns low..high are rows start...
 
-        ``block`` [R, M] is contiguous and R a multiple of GROUP; ``maxima`` are its own; ``names`` int64 [at most R]
-        is what its rows are called here, the rest being padding. Several threads may show blocks to the same rows at
-        once where all of them cut these rows alike.
+        ``block`` [R, M] is contiguous and R a multiple of GROUP; ``names`` int64 [at most R] is what its rows are called
+        here, the rest being padding. Several threads may show blocks to the same rows at once where all of them cut these
+        rows alike.
         """
-        width = block.shape[1]
-        second = np.ascontiguousarray(maxima.second[:, low:high].T)  # [high - low, groups]
-        limit = self._limits(second, second, np.arange(start, start + high - low))
-        found = np.flatnonzero(second > limit[:, None])
-        for part in _pieces(found // second.shape[1]):
-            owner, group = np.divmod(found[part], second.shape[1])
-            base = group * (GROUP // SUBGROUP * width) + (owner + low)
-            owner, at = _look_into(maxima.first, base, width, GROUP // SUBGROUP, owner, limit)
-            base = at // width * (SUBGROUP * width) + (owner + low)
-            owner, at = _look_into(block, base, width, SUBGROUP, owner, limit)
-            keys = pack(self.code.values(block.reshape(-1)[at]), names[at // width])
+        columns = block[:, low:high]
+        limit = self.threshold[start : start + high - low].copy()
+        fresh = np.flatnonzero(limit == self.code.lowest)
+        if len(fresh):
+            size = self._group(len(block))
+            maxima = columns.reshape(len(block) // size, size, high - low).max(axis=1)
+            limit[fresh] = self._first_limits(maxima.T[fresh], fresh + start)
+        found = _above(columns, limit)
+        row = found // (high - low)
+        owner = found - row * (high - low)
+        order = np.argsort(
+            owner.astype(np.uint16) if high - low <= 1 << 16 else owner, kind="stable"
+        )  # 16 bits: by radix
+        row, owner = row[order], owner[order]
+        for part in _pieces(owner):
+            keys = pack(self.code.values(columns[row[part], owner[part]]), names[row[part]])
             with self._locks[start // _STRIPE]:
-                self._keep(owner + start, keys)
+                self._keep(owner[part] + start, keys)
 
     def _floor(self, kth: np.ndarray, slack: np.ndarray) -> np.ndarray:
         return (kth * (1.0 - np.sign(kth) * self.relative) - slack).astype(np.float32)
 
-    def _limits(self, first: np.ndarray, second: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """What entries must exceed: the rows' thresholds, or for rows still without one the k-th best group maximum."""
-        limit = self.threshold[rows]
-        maxima = second if second.shape[1] >= 2 * self.k else first
-        fresh = np.flatnonzero(limit == self.code.lowest)
-        if not len(fresh) or maxima.shape[1] < self.k:
-            return limit
-        maxima = maxima[fresh]
-        kth = np.partition(maxima, maxima.shape[1] - self.k, axis=1)[:, maxima.shape[1] - self.k]
+    def _group(self, entries: int) -> int:
+        """How many of ``entries`` share a maximum, so that there are twice as many maxima as neighbours wanted, if possible."""
+        return GROUP if entries // GROUP >= 2 * self.k else _SUBGROUP
+
+    def _first_limits(self, maxima: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """What entries of ``rows`` without a threshold must exceed: the floor of the k-th best of their ``maxima`` [R, G]."""
+        at = maxima.shape[1] - self.k
+        if at < 0:
+            return np.full(len(rows), self.code.lowest, self.code.dtype)
+        kth = np.partition(maxima, at, axis=1)[:, at]
         kth = self.code.values(np.maximum(kth, kth.dtype.type(self.code.lowest)))
-        limit[fresh] = self.code.limit(self._floor(kth, self.slack[rows[fresh]]))
-        return limit
+        limits: np.ndarray = self.code.limit(self._floor(kth, self.slack[rows]))
+        return limits
 
     def _keep(self, owner: np.ndarray, keys: np.ndarray) -> None:
-        """Merge new keys into the rows ``owner`` (sorted) and raise those rows' thresholds."""
+        """Put new keys to those of the rows ``owner`` (sorted)."""
         if not len(owner):
             return
-        starts = np.concatenate([_FIRST, np.flatnonzero(owner[1:] != owner[:-1]) + 1])
-        counts = np.concatenate([starts[1:], [len(owner)]]) - starts
-        widest = self.capacity + int(counts.max())
-        if len(starts) > 1 and len(starts) * widest > _TABLE:
-            middle = starts[len(starts) // 2]
-            self._keep(owner[:middle], keys[:middle])
-            self._keep(owner[middle:], keys[middle:])
-            return
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        counts = np.diff(starts, append=len(owner))
         rows = owner[starts]
+        held, room = self.held[rows], self.keys.shape[1]
+        # Also those without a threshold, which gives them one.
+        full = (held + counts > room) | (self.threshold[rows] == self.code.lowest)
+        place = np.arange(len(owner)) + np.repeat(rows * room + held - starts, counts)
+        if full.any():
+            new = np.repeat(full, counts)
+            self._sort(rows[full], counts[full], keys[new])
+            keys, place, rows, counts = keys[~new], place[~new], rows[~full], counts[~full]
+        self.keys.reshape(-1)[place] = keys
+        self.held[rows] += counts.astype(np.int32)
+
+    def _sort(self, rows: np.ndarray, counts: np.ndarray, keys: np.ndarray) -> None:
+        """Put ``counts`` new keys to each of ``rows``, keep the best ones and raise the rows' thresholds."""
+        room = self.keys.shape[1]
+        widest = room + int(counts.max())
+        if len(rows) > 1 and len(rows) * widest > _TABLE:
+            half = len(rows) // 2
+            cut = int(counts[:half].sum())
+            self._sort(rows[:half], counts[:half], keys[:cut])
+            self._sort(rows[half:], counts[half:], keys[cut:])
+            return
         table = np.empty((len(rows), widest), np.int64)
-        table[:, : self.capacity] = self.keys[rows]
-        table[:, self.capacity :] = EMPTY
-        place = np.arange(len(owner)) + np.repeat(np.arange(len(rows)) * widest + self.capacity - starts, counts)
-        table.reshape(-1)[place] = keys
+        table[:, :room] = self.keys[rows]
+        table[:, room:] = EMPTY
+        table.reshape(-1)[
+            np.arange(len(keys)) + np.repeat(np.arange(len(rows)) * widest + room - np.cumsum(counts) + counts, counts)
+        ] = keys
         table.sort(axis=1)
         best = table[:, widest - self.capacity :]
-        self.keys[rows] = best
         floor = self._floor(packed_values(best[:, self.capacity - self.k]), self.slack[rows])
+        worst = packed_values(best[:, 0])
+        self.dropped[rows] = np.where(worst > floor, worst, self.dropped[rows])
         # A full row needs nothing at or below its worst one either: blocks come in order, so an equal one is later.
-        floor = np.maximum(floor, packed_values(best[:, 0]))
-        self.threshold[rows] = self.code.limit(floor)
+        self.threshold[rows] = self.code.limit(np.maximum(floor, worst))
+        best[packed_values(best) < floor[:, None]] = EMPTY
+        self.keys[rows, : self.capacity] = best[:, ::-1]
+        self.keys[rows, self.capacity :] = EMPTY
+        self.held[rows] = (best != EMPTY).sum(axis=1)
+
+
+def room_for(capacity: int) -> int:
+    """Keys that a row has room for between two sorts."""
+    return capacity + max(8, capacity // 2)
 
 
 @dataclass(frozen=True)
@@ -193,25 +244,14 @@ class Bounds:
         return Candidates(n, k, self.per_neighbour * k + self.spare, code, slack, self.relative)
 
 
-class RowGroups:
-    """Maxima over groups of 8 and of 32 consecutive rows of a block [R, M], filled panel by panel.
-
-    Attributes:
-        first: [R / 8, M].
-        second: [R / 32, M].
-    """
-
-    def __init__(self, block: np.ndarray):
-        height, width = block.shape
-        self.first = np.empty((height // SUBGROUP, width), block.dtype)
-        self.second = np.empty((height // GROUP, width), block.dtype)
-
-    def fill(self, block: np.ndarray, start: int, stop: int) -> None:
-        """Take rows start..stop, both multiples of GROUP, while they are in the cache."""
-        width = block.shape[1]
-        first, second = self.first[start // SUBGROUP : stop // SUBGROUP], self.second[start // GROUP : stop // GROUP]
-        block[start:stop].reshape(-1, SUBGROUP, width).max(axis=1, out=first)
-        first.reshape(-1, GROUP // SUBGROUP, width).max(axis=1, out=second)
+def _above(block: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """int64: the flat positions of entries of ``block`` [R, M] above ``limit``, which is broadcast."""
+    room: np.ndarray = getattr(_scratch, "room", np.empty(0, bool))
+    if room.size < block.size:
+        room = _scratch.room = np.empty(block.size, bool)
+    above = room[: block.size]
+    np.greater(block, limit, out=above.reshape(block.shape))
+    return np.flatnonzero(above)
 
 
 def _pieces(owner: np.ndarray) -> List[slice]:
@@ -221,12 +261,3 @@ def _pieces(owner: np.ndarray) -> List[slice]:
         end = cuts[-1] + _PIECE
         cuts.append(int(np.searchsorted(owner, owner[end], side="right")) if end < len(owner) else len(owner))
     return [slice(low, high) for low, high in zip(cuts, cuts[1:])]
-
-
-def _look_into(
-    values: np.ndarray, base: np.ndarray, step: int, count: int, owner: np.ndarray, limit: np.ndarray
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Owners and flat positions of the entries base, base + step, ... (count of them) above their owner's limit."""
-    at = base[:, None] + np.arange(count) * step
-    found = np.flatnonzero(values.reshape(-1).take(at) > limit[owner][:, None])
-    return owner[found // count], at.reshape(-1)[found]

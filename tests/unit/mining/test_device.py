@@ -70,7 +70,12 @@ def test_the_bound_is_needed(monkeypatch):
     monkeypatch.setattr(module, "_works_in_half", lambda torch, device: True)
     monkeypatch.setattr(module, "_SPARE", 0)
     monkeypatch.setattr(module, "_PER_NEIGHBOUR", 1)
-    monkeypatch.setattr(module.Candidates, "complete", lambda self, start, stop: np.ones(stop - start, bool))
+    settled = module.Candidates.settled
+
+    def certain(self, start, stop):
+        return settled(self, start, stop)._replace(complete=np.ones(stop - start, bool))
+
+    monkeypatch.setattr(module.Candidates, "settled", certain)
     src, tgt = sides(800, 900, 4)
     found = knn_both_on("cpu", src, tgt, 4)[0]
     assert (found.indices != knn_both(src, tgt, 4, precision="float32")[0].indices).any()
