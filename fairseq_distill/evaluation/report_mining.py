@@ -151,9 +151,11 @@ def mining_section(
 
 
 def paged_data(sample: MinedSample, mining: Optional[MiningSummary], most_bytes: int = _MOST_BYTES) -> Dict[str, Any]:
-    """The pairs for the page's script: line, score, both sentences; evenly thinned until they take ``most_bytes``."""
+    """The pairs for the page's script: line, score, both sentences, and the cosine where the file has it; evenly thinned
+    until they take ``most_bytes``."""
     rows = [
         [line, round(pair.score, 6), shorten(pair.source, _LONGEST), shorten(pair.target, _LONGEST)]
+        + ([] if pair.cosine is None else [round(pair.cosine, 3)])
         for line, pair in sample.paged
     ]
     size = len(embedded_json(rows).encode("utf-8", errors="replace"))
@@ -279,6 +281,11 @@ def merge_bins(edges: List[float], counts: List[int], most: int) -> Histogram:
     return Histogram(edges[:-1:size] + [edges[-1]], joined)
 
 
+def _cosine(pair: MinedPair) -> str:
+    """The cosine beside a score, where the file has it: a high ratio alone is no proof."""
+    return "" if pair.cosine is None else f"<small>cosine {pair.cosine:.3f}</small>"
+
+
 def _samples(sample: MinedSample, mining: Optional[MiningSummary]) -> str:
     """Mined pairs to look at where no script runs, or all of them when they are few."""
     at_threshold = "Nearest the threshold" if mining and mining.threshold is not None else "Lowest scores"
@@ -290,7 +297,7 @@ def _samples(sample: MinedSample, mining: Optional[MiningSummary]) -> str:
     body = []
     for title, pairs in groups:
         items = "".join(
-            f'<li><span class="score num">{pair.score:.3f}</span>'
+            f'<li><span class="score num">{pair.score:.3f}{_cosine(pair)}</span>'
             f"{sentence(pair.source, langs[0])}{sentence(pair.target, langs[1], 'text other')}</li>"
             for pair in pairs
         )

@@ -1,5 +1,6 @@
 """The part of the report in which a reader looks sentences up and sees what the encoder finds for them."""
 
+import shlex
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -14,11 +15,13 @@ from fairseq_distill.formats.manifest import Corpus, Manifest
 from fairseq_distill.mining.knn import Neighbours, knn_both
 from fairseq_distill.mining.margin import margin_scores, neighbourhood_means
 
+CHECKPOINT = Path("checkpoints") / "checkpoint_best.pt"  # of the work directory
 STUDENT = Path("embeddings") / "student"  # of the work directory, where recipes/write_results.py puts them
 MOST_SENTENCES = 400  # of a valid set that can be picked
 _MOST_IN_ALL = 3000
 _MOST_BYTES = 800_000  # of all that can be picked, as JSON
 _MOST_SETS = 40
+_OWN = "A sentence that is not here: this command, run in the work directory, embeds what you type and prints its neighbours."
 _LONGEST = 240  # characters of a sentence that are shown
 _BLOCK = 256
 
@@ -154,6 +157,12 @@ def browse(found: ValidSet, margin: str, most: int, k: int = defaults.NEIGHBOURH
     return {"name": corpus.id, "langs": [corpus.lang, corpus.tgt_lang], "n": n, "texts": texts, "ways": ways}
 
 
+def look_up_command(corpus: Corpus) -> str:
+    """What finds the neighbours of a new sentence among the targets of a valid set, in the work directory."""
+    text, vectors = (shlex.quote(f"data/{file}") for file in (corpus.tgt_text, corpus.teacher[-1]))
+    return f"fairseq-embed --path {CHECKPOINT} --neighbours {text} {vectors} -k {defaults.NEIGHBOURHOOD}"
+
+
 def neighbour_data(
     work: Path, manifest: Optional[Manifest], margin: Optional[str], most_bytes: int = _MOST_BYTES
 ) -> Optional[Dict[str, Any]]:
@@ -171,7 +180,8 @@ def neighbour_data(
     most = min(MOST_SENTENCES, _MOST_IN_ALL // len(sets))
     margin = margin or defaults.XSIM_MARGIN
     while True:
-        data = {"margin": margin, "k": defaults.NEIGHBOURHOOD, "sets": [browse(found, margin, most) for found in sets]}
+        shown = [{**browse(found, margin, most), "look_up": look_up_command(found.corpus)} for found in sets]
+        data = {"margin": margin, "k": defaults.NEIGHBOURHOOD, "sets": shown}
         size = len(embedded_json(data).encode("utf-8", errors="replace"))
         if size <= most_bytes or most == 1:
             return data
@@ -204,4 +214,5 @@ def neighbour_section(data: Optional[Dict[str, Any]]) -> str:
         '<div class="panes"><ul id="n-list" class="picks" role="listbox" tabindex="0" '
         f'aria-label="{escape("Sentences to pick; arrow keys move")}"></ul>'
         '<div id="n-detail" class="found" aria-live="polite"></div></div></div>'
+        f"{paragraph(_OWN)}<pre id=\"n-command\">{escape(data['sets'][0]['look_up'])}</pre>"
     )

@@ -171,7 +171,7 @@ def open_job(
     outputs = [output, *([scores] if scores is not None else []), *([record_path(output)] if provenance else [])]
     _check_paths([*texts, *embeddings], outputs)
     require_same_space(*embeddings, force)
-    src, tgt = (_open_side(*files, unify, force, dim, dtype) for files in zip(texts, embeddings))
+    src, tgt = (open_side(*files, unify, force, dim, dtype) for files in zip(texts, embeddings))
     return Job(src, tgt, output, with_ids, provenance, {"unify": unify, "recall": recall, "seed": seed}, started)
 
 
@@ -230,7 +230,7 @@ def lines_at(path: PathLike, ids: np.ndarray) -> Tuple[List[str], np.ndarray]:
     last = int(wanted[-1]) + 1 if len(wanted) else 0
     mask = np.zeros(last, np.uint8)
     mask[wanted] = 1
-    lines = counted(iter_lines(path), Progress(f"mine | read {Path(path).name}", last, unit="lines"))
+    lines = counted(iter_lines(path), Progress(f"read {Path(path).name}", last, unit="lines"))
     return list(itertools.compress(itertools.islice(lines, last), mask.tobytes())), at.reshape(-1)
 
 
@@ -244,10 +244,14 @@ def _check_paths(inputs: List[PathLike], outputs: List[PathLike]) -> None:
         taken.add(Path(path).resolve())
 
 
-def _open_side(
+def open_side(
     text: PathLike, embeddings: PathLike, unify: bool, force: bool, dim: Optional[int], dtype: Optional[str]
 ) -> Side:
-    """One side, its text and vectors compared."""
+    """One side, its text and vectors compared; options as in :func:`fairseq_distill.mining.pairs.mine`.
+
+    Raises:
+        DataError: they do not belong together, one of them is damaged, or all lines are blank.
+    """
     rows = open_embeddings(embeddings, dim, dtype)
     index, stands = None, None
     if unify:
