@@ -91,6 +91,11 @@ class ProgressLine:
         self.wipe()
 
 
+def comparing(what: str) -> ProgressLine:
+    """The line of a search among vectors: pairs compared, in millions; none where the log is set to warnings."""
+    return ProgressLine(what, "million pairs compared", 1e-6, quiet=not logger.isEnabledFor(logging.INFO))
+
+
 class Progress:
     """Counts long work with :meth:`add`. On a terminal a :class:`ProgressLine`; elsewhere a log line every ten minutes.
 
@@ -143,7 +148,8 @@ def counted(items: Iterable[_Item], progress: Progress, every: int = 4096) -> It
             progress.add(waiting)
             waiting = 0
         yield item
-    progress.add(waiting)
+    if waiting:
+        progress.add(waiting)
     progress.line.wipe()  # also where the total was not known
 
 

@@ -20,7 +20,7 @@ from fairseq_distill.mining.pairs import mine
 from fairseq_distill.mining.plan import describe, plan_mining
 from fairseq_distill.mining.scoring import score
 from fairseq_distill.mining.search import SEARCHES, check_search
-from fairseq_distill.progress import ProgressLine
+from fairseq_distill.progress import comparing
 
 MODES = ("mine", "score")
 
@@ -157,7 +157,7 @@ def _main(args: argparse.Namespace) -> None:
         raise ConfigError(f"--retrieval {args.retrieval} chooses pairs, but --mode score scores those that are given.")
     if args.mode == "mine" and args.threshold is None and args.margin != "ratio":
         logger.info(f"no threshold for the {args.margin} margin: every retrieved pair is kept (--threshold)")
-    with ProgressLine(args.mode, "million pairs compared", 1e-6, quiet=args.quiet) as progress:
+    with comparing(args.mode) as progress:
         if args.mode == "score":
             result = score(*files, **options, progress=progress)
         else:

@@ -32,6 +32,7 @@ from fairseq_distill.evaluation.report_html import (
     table,
 )
 from fairseq_distill.evaluation.score_histogram import Histogram, ScoreCounts, count_scores
+from fairseq_distill.formats.lines import count_lines
 from fairseq_distill.formats.mined_pairs import MinedPair, read_mined_pairs
 from fairseq_distill.formats.results import MiningSummary
 from fairseq_distill.progress import Progress, counted
@@ -88,7 +89,7 @@ def sample_mined(
             raise DataError(f"{path}, up to line {sample.n:,}: {error}.") from error
         scores.clear()
 
-    for pair in counted(read_mined_pairs(path), Progress("report | read", None, unit="pairs")):
+    for pair in counted(read_mined_pairs(path), Progress("report | read", count_lines(path), unit="pairs")):
         order = -sample.n
         distance = pair.score if threshold is None else abs(pair.score - threshold)
         for heap, key in ((best, pair.score), (nearest, -distance)):

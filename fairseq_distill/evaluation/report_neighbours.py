@@ -14,6 +14,7 @@ from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.manifest import Corpus, Manifest
 from fairseq_distill.mining.knn import Neighbours, knn_both
 from fairseq_distill.mining.margin import margin_scores, neighbourhood_means
+from fairseq_distill.progress import comparing
 
 CHECKPOINT = Path("checkpoints") / "checkpoint_best.pt"  # of the work directory
 STUDENT = Path("embeddings") / "student"  # of the work directory, where recipes/write_results.py puts them
@@ -139,7 +140,8 @@ def browse(found: ValidSet, margin: str, most: int, k: int = defaults.NEIGHBOURH
     """Both ways of a valid set for the page: at most ``most`` sentences, evenly spaced, searching among all of them."""
     n = len(found.src)
     chosen = np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
-    forward, backward = knn_both(found.src, found.tgt, k)
+    with comparing(f"report | neighbours in {found.corpus.id}") as line:
+        forward, backward = knn_both(found.src, found.tgt, k, progress=line)
     ways, used = [], (set(chosen.tolist()), set(chosen.tolist()))
     sides = (
         (forward, backward, (found.src, found.tgt), text_groups(found.tgt_text), used[1]),
