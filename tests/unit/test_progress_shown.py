@@ -43,7 +43,7 @@ def test_both_searches_of_xsim(tmp_path, seen, monkeypatch):
     for name, n in (("src", 40), ("tgt", 40), ("near", 10)):
         np.save(tmp_path / f"{name}.npy", random.standard_normal((n, 8)).astype(np.float32))
     (tmp_path / "tgt").write_text("".join(f"line {i}\n" for i in range(40)))
-    (tmp_path / "near.tsv").write_text("".join(f"line {i}\tnear {i}\tnegation\n" for i in range(10)))
+    (tmp_path / "near.tsv").write_text("".join(f"{i + 1}\tnegation\tnear {i}\n" for i in range(10)))
     words = ["--src", str(tmp_path / "src.npy"), "--tgt", str(tmp_path / "tgt.npy"), "--margin", "ratio"]
     words += ["--log-format", "json"]
     shown = ends(seen(lambda: xsim_command([*words, "--baseline", str(tmp_path / "tgt.npy")])))

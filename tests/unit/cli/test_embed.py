@@ -91,7 +91,8 @@ def test_typed_sentences_are_answered_one_by_one(embedded, monkeypatch, capsys):
 def test_vectors_of_another_space_or_text_are_refused_unless_forced(embedded, tmp_path, capsys):
     info = read_info(tmp_path / "o.npy")
     (tmp_path / "q").write_text("three\n")
-    for changed, said in (({"space": "other"}, "in the teacher space other but hash:1 embeds into hash:space"), ({"text_sha256": "0"}, "another text")):
+    other_space = "in the teacher space other but hash:1 embeds into hash:space"
+    for changed, said in (({"space": "other"}, other_space), ({"text_sha256": "0"}, "another text")):
         write_info(tmp_path / "o.npy", replace(info, **changed))
         assert cli_main([*embedded, "--input", str(tmp_path / "q")]) == 1
         assert said in capsys.readouterr().err
