@@ -88,6 +88,25 @@ def _parser() -> argparse.ArgumentParser:
         help="also write the score of each sentence's best candidate, or of each pair of --mode score, to this .npy file",
     )
     add_embedding_options(parser)
+    _add_search_options(parser)
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="mine nothing: measure this machine for a second and print what the run would take, in time and memory",
+    )
+    parser.add_argument(
+        "--plan-size",
+        nargs=3,
+        type=int,
+        metavar=("N", "M", "E"),
+        help="--plan for so many sources, targets, and so wide vectors, instead of the files' (their type by --dtype)",
+    )
+    parser.add_argument("--json", action="store_true", help="print what was read and kept as JSON on standard output")
+    return parser
+
+
+def _add_search_options(parser: argparse.ArgumentParser) -> None:
+    """How neighbours are found, and with how much memory."""
     parser.add_argument(
         "--max-memory",
         type=byte_size,
@@ -123,20 +142,6 @@ def _parser() -> argparse.ArgumentParser:
         default="cpu",
         help="cpu, or cuda or cuda:INDEX for an exact search whose product runs on a GPU; pairs and scores are the same",
     )
-    parser.add_argument(
-        "--plan",
-        action="store_true",
-        help="mine nothing: measure this machine for a second and print what the run would take, in time and memory",
-    )
-    parser.add_argument(
-        "--plan-size",
-        nargs=3,
-        type=int,
-        metavar=("N", "M", "E"),
-        help="--plan for so many sources, targets, and so wide vectors, instead of the files' (their type by --dtype)",
-    )
-    parser.add_argument("--json", action="store_true", help="print what was read and kept as JSON on standard output")
-    return parser
 
 
 _NEEDED = ("src_text", "tgt_text", "src_emb", "tgt_emb", "output")
