@@ -9,6 +9,7 @@ from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.lines import iter_lines, require_same_length
 from fairseq_distill.formats.mined_pairs import MinedPair, write_scores
 from fairseq_distill.mining.job import Job, MiningResult, Side, check_scoring, open_job
+from fairseq_distill.mining.knn import Neighbours
 from fairseq_distill.mining.margin import margin_scores, neighbourhood_means, warn_of_weak_neighbourhoods
 from fairseq_distill.mining.pairs import neighbourhoods
 from fairseq_distill.mining.search import Found
@@ -76,13 +77,18 @@ def _given_scores(job: Job, found: Found, margin: str) -> Tuple[np.ndarray, np.n
     src_ids, tgt_ids = src_ids[whole], tgt_ids[whole]
     cosines = np.full(job.src.lines, BLANK, np.float32)
     cosines[whole] = job.cosines(job.src.line_ids(src_ids), job.tgt.line_ids(tgt_ids), "score | cosines")
-    scores = cosines.copy()
+    scores, own = cosines.copy(), cosines[whole]
     if found.forward is not None and found.backward is not None:
-        src_mean, tgt_mean = neighbourhood_means(found.forward), neighbourhood_means(found.backward)
+        sides = (found.forward, src_ids), (found.backward, tgt_ids)
+        src_mean, tgt_mean = (_means(near, ids, own) for near, ids in sides)
         warn_of_weak_neighbourhoods(margin, np.concatenate([src_mean, tgt_mean]))
-        around = src_mean[src_ids], tgt_mean[tgt_ids][:, None]
-        scores[whole] = margin_scores(cosines[whole, None], *around, margin)[:, 0]
+        scores[whole] = margin_scores(own[:, None], src_mean, tgt_mean[:, None], margin)[:, 0]
     return scores, cosines
+
+
+def _means(near: Neighbours, ids: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """float32 [P], the neighbourhood's mean of each sentence ``ids``; ``own``, the partner's cosine, where none was found."""
+    return np.where(near.indices[ids, 0] < 0, own, neighbourhood_means(near)[ids])
 
 
 def _stand_ins(side: Side) -> np.ndarray:

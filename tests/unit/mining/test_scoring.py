@@ -13,7 +13,7 @@ from fairseq_distill.formats.embeddings import EmbeddingInfo, write_info
 from fairseq_distill.formats.mined_pairs import line_hash, read_mined_pairs
 from fairseq_distill.formats.mining_record import read_record
 from fairseq_distill.mining.margin import MARGINS
-from fairseq_distill.mining.pairs import mine
+from fairseq_distill.mining.pairs import mine, neighbourhoods
 from fairseq_distill.mining.scoring import BLANK, score
 from tests.reference import mining as reference
 
@@ -90,6 +90,22 @@ def test_repeated_and_blank_lines_leave_the_neighbourhoods_alone_but_have_their_
     assert pairs[5].score == pairs[4].score
     assert {(pairs[i].score, pairs[i].cosine) for i in (7, 11)} == {(BLANK, BLANK)}
     assert bitext.run(unify=False)[0].src_searched == N
+
+
+def test_a_sentence_without_found_neighbours_is_not_flattered(bitext, monkeypatch):
+    """An approximate search may find none; a mean of zero would double the ratio."""
+    _, whole = bitext.run(provenance=True)
+
+    def lost(*args):
+        found = neighbourhoods(*args)
+        found.forward.indices[3], found.forward.cosines[3] = -1, -np.inf
+        return found
+
+    monkeypatch.setattr("fairseq_distill.mining.scoring.neighbourhoods", lost)
+    _, pairs = bitext.run(provenance=True)
+    around = np.sort([reference.cosine(bitext.rows[1][3], row) for row in bitext.rows[0]])[-4:].mean()
+    assert pairs[3].score == pytest.approx(whole[3].cosine / max((whole[3].cosine + around) / 2, 0.01), abs=1e-4)
+    assert pairs[:3] + pairs[4:] == whole[:3] + whole[4:]
 
 
 def test_a_pair_that_is_mined_has_its_score_and_cosine_there_too(bitext):
