@@ -145,11 +145,9 @@ def join_shards(output: PathLike, count: int, raw: bool = False, dim: int = 0, d
     n = sum(len(part) for part in parts)
     sidecar_path(output).unlink(missing_ok=True)
     with EmbeddingWriter(output, n, parts[0].shape[1], parts[0].dtype.name, raw) as writer:
-        progress = Progress("embed | join", n, unit="rows")
         for part in parts:
             for _, block in iter_blocks(part, defaults.EMBED_CHUNK):
                 writer.write(np.asarray(block))
-                progress.add(len(block))
     write_info(output, infos[0])
     for file in files:
         file.unlink()

@@ -16,6 +16,7 @@ from fairseq_distill.export.folder import new_folder
 from fairseq_distill.formats.atomic import sha256_file
 from fairseq_distill.formats.bucc import BuccSet
 from fairseq_distill.mining.job import distinct_lines, pair_cosines
+from fairseq_distill.teachers.store import teach
 from tests.reference.encoders import HashEncoder
 from tests.seen_progress import ends, seen_progress
 from tests.unit.evaluation.report_example import make_run
@@ -78,8 +79,10 @@ def test_an_export_says_how_long_it_writes(tmp_path, seen):
     assert seen(work)["export | write out"][-1]["unit"] == "s" and (tmp_path / "out" / "f").is_file()
 
 
-def test_joining_shards(tmp_path, seen):
-    (tmp_path / "t").write_text("a\nb\nc\n")
+def test_writing_of_vectors_that_are_there(tmp_path, seen):
+    (tmp_path / "t").write_text("a\nb\nc\na\n")
     for shard in ("1/2", "2/2"):
         embed(HashEncoder(), tmp_path / "t", tmp_path / "o.npy", shard=parse_shard(shard))
-    assert ends(seen(lambda: join_shards(tmp_path / "o.npy", 2))) == {"embed | join": (3, 3)}
+    assert ends(seen(lambda: join_shards(tmp_path / "o.npy", 2))) == {"write o.npy": (4, 4)}
+    shown = ends(seen(lambda: teach(HashEncoder(), [tmp_path / "t"], [tmp_path / "p.npy"])))
+    assert shown["teach"] == (3, 3) and shown["write p.npy"] == (4, 4)
