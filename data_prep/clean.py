@@ -30,7 +30,7 @@ from fairseq_distill.formats.atomic import atomic_path
 from fairseq_distill.formats.lines import count_lines, iter_lines, require_same_length
 from fairseq_distill.formats.manifest import Count
 from fairseq_distill.languages import parse_language, script_of
-from fairseq_distill.progress import Progress
+from fairseq_distill.progress import Progress, counted
 from fairseq_distill.text import strip_controls
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,18 @@ class _KeyTable(Dict[int, Optional[str]]):
 _KEY_TABLE = _KeyTable()
 
 
-def line_keys(lines: Sequence[str]) -> np.ndarray:
+def read_tidy(path: str) -> List[str]:
+    """All lines of a file, tidied."""
+    progress = Progress(f"tidy {Path(path).name}", count_lines(path), unit="lines")
+    return [tidy(line) for line in counted(iter_lines(path), progress)]
+
+
+def side_keys(sides: Sequence[Sequence[str]]) -> List[np.ndarray]:
+    """:func:`line_keys` of each of some sides, with progress."""
+    return [line_keys(counted(side, Progress("compare lines", len(side), unit="lines"))) for side in sides]
+
+
+def line_keys(lines: Iterable[str]) -> np.ndarray:
     """64-bit keys by which lines are compared: lower case, letters, marks and digits only.
 
     Lines that :func:`fairseq_distill.text.normalise` makes equal have equal keys; so have lines that differ in

@@ -24,9 +24,9 @@ from stamps import HERE, Stamps, Step
 from fairseq_distill.cli.common import run_command
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import atomic_path
-from fairseq_distill.formats.lines import iter_lines
+from fairseq_distill.formats.lines import count_lines, iter_lines
 from fairseq_distill.formats.manifest import Count
-from fairseq_distill.progress import Progress
+from fairseq_distill.progress import Progress, counted
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +44,9 @@ def evaluation_keys(paths: List[str], workers: int) -> np.ndarray:
     Raises:
         DataError: a file is missing or not UTF-8.
     """
-    chunks = itertools.chain.from_iterable(in_chunks(iter_lines(path)) for path in paths)
-    keys = list(ordered_map(_tidy_keys, chunks, workers))
+    lines = itertools.chain.from_iterable(map(iter_lines, paths))
+    read = counted(lines, Progress("evaluation text", sum(map(count_lines, paths)), unit="lines"))
+    keys = list(ordered_map(_tidy_keys, in_chunks(read), workers))
     return np.unique(np.concatenate(keys)) if keys else np.empty(0, np.uint64)
 
 
@@ -95,7 +96,12 @@ def judge_language(keys: List[np.ndarray], evaluation: np.ndarray, n_sides: int)
 
 
 def write_kept(
-    inputs: List[Path], outputs: List[Path], dropped: Path, reasons: np.ndarray, numbers: np.ndarray
+    inputs: List[Path],
+    outputs: List[Path],
+    dropped: Path,
+    reasons: np.ndarray,
+    numbers: np.ndarray,
+    progress: Progress,
 ) -> None:
     """Copy the kept lines of each side, and list the others with their raw line number and reason."""
     with ExitStack() as stack:
@@ -121,6 +127,7 @@ def write_kept(
             )
             if len(gone):
                 rest.write(gzip.compress(join_lines(rows), mtime=0))
+            progress.add(len(part))
 
 
 def deduplicate(plan: Plan, data: Path, workers: int) -> List[Dict[str, Any]]:
@@ -157,7 +164,7 @@ def _write(source: Source, data: Path, rows: np.ndarray, reasons: np.ndarray) ->
     names = [f"{source.name}.{lang}" for lang, _ in source.sides()]
     write_kept(
         [data / "filtered" / name for name in names], [data / "clean" / name for name in names],
-        data / "dropped" / f"{source.name}.deduplicate.tsv.gz", reasons, rows[:, 2],
+        data / "dropped" / f"{source.name}.deduplicate.tsv.gz", reasons, rows[:, 2], progress,
     )  # fmt: skip
     tally = np.bincount(reasons, minlength=len(REASONS))
     dropped = {reason: int(n) for reason, n in zip(REASONS[1:], tally[1:]) if n}

@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
+from chunks import CHUNK_LINES
 from clean import REASONS as CLEAN_REASONS
-from clean import dropped_lines, judge, line_keys, scripts_of_lines, tidy
+from clean import dropped_lines, judge, read_tidy, scripts_of_lines, side_keys, tidy
 from deduplicate import contains, evaluation_keys, pair_keys, repeated
 
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import atomic_path, require_folder, write_text
-from fairseq_distill.formats.lines import read_lines, require_same_length, write_lines
+from fairseq_distill.formats.lines import count_lines, require_same_length, write_lines
 from fairseq_distill.formats.mined_pairs import read_mined_pairs
 from fairseq_distill.languages import parse_pair
+from fairseq_distill.progress import Progress, counted
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +55,16 @@ def read_pairs(mined: Optional[str], prefix: Optional[str], langs: Sequence[str]
         DataError: missing or damaged, or sides of unequal length.
     """
     if mined is not None:
-        found = list(read_mined_pairs(mined))
-        sides = [[tidy(pair.source) for pair in found], [tidy(pair.target) for pair in found]]
+        found = list(counted(read_mined_pairs(mined), Progress("filter_pairs | read", count_lines(mined), unit="pairs")))
+        texts = ((pair.source for pair in found), (pair.target for pair in found))
+        counts = (Progress("filter_pairs | tidy", len(found), unit="lines") for _ in texts)
+        sides = [[tidy(line) for line in counted(side, progress)] for side, progress in zip(texts, counts)]
         with_lines = [pair for pair in found if pair.source_line is not None]
         lines = np.array([[pair.source_line, pair.target_line] for pair in with_lines], np.int64).reshape(-1, 2)
         scores = np.array([pair.score for pair in found], np.float64)
         return Pairs(sides, scores, lines if len(lines) == len(found) else None)
     paths = [f"{prefix}.{lang}" for lang in langs]
-    sides = [[tidy(line) for line in read_lines(path)] for path in paths]
+    sides = [read_tidy(path) for path in paths]
     require_same_length(paths[0], len(sides[0]), paths[1], len(sides[1]))
     return Pairs(sides)
 
@@ -70,7 +74,7 @@ def keys_of_bitexts(prefixes: Sequence[str], langs: Sequence[str]) -> np.ndarray
     found = []
     for prefix in prefixes:
         sides = read_pairs(None, prefix, langs).sides
-        found.append(pair_keys(np.stack([line_keys(side) for side in sides], axis=1)))
+        found.append(pair_keys(np.stack(side_keys(sides), axis=1)))
     return np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
 
 
@@ -95,9 +99,9 @@ def reasons_of(
     Returns:
         uint8 [N], positions in ``REASONS``, 0 for what stays.
     """
-    keys = [line_keys(side) for side in pairs.sides]
+    keys = side_keys(pairs.sides)
     both = pair_keys(np.stack(keys, axis=1))
-    judged = judge(pairs.sides, keys, scripts, light=False)
+    judged = _judged(pairs.sides, keys, scripts)
     tests: Dict[str, np.ndarray] = {name: judged == CLEAN_REASONS.index(name) for name in CLEAN_REASONS[1:]}
     if pairs.scores is not None and threshold is not None:
         tests["below_threshold"] = ~(pairs.scores > threshold)
@@ -111,6 +115,17 @@ def reasons_of(
     left = np.flatnonzero(reasons == 0)
     reasons[left[repeated(both[left])]] = REASONS.index("duplicate")
     return reasons
+
+
+def _judged(sides: List[List[str]], keys: List[np.ndarray], scripts: List[frozenset]) -> np.ndarray:
+    """What :func:`clean.judge` says of all pairs, some at a time."""
+    n = len(sides[0])
+    found, progress = np.zeros(n, np.uint8), Progress("filter_pairs | judge", n, unit="pairs")
+    for start in range(0, n, CHUNK_LINES):
+        part = slice(start, start + CHUNK_LINES)
+        found[part] = judge([side[part] for side in sides], [one[part] for one in keys], scripts, light=False)
+        progress.add(len(found[part]))
+    return found
 
 
 def write_pairs(pairs: Pairs, reasons: np.ndarray, output: str, langs: Sequence[str]) -> Dict[str, Any]:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
-from clean import line_keys, tidy
+from clean import line_keys, read_tidy, side_keys
 from deduplicate import contains, evaluation_keys
 
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error, write_text
-from fairseq_distill.formats.lines import read_lines, require_same_length, write_lines
+from fairseq_distill.formats.lines import require_same_length, write_lines
 from fairseq_distill.languages import parse_pair
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def hidden_text(
     origins = [f"{bitext}\t{row + 1}" for row in rows]
     names = [f"{path}\t{number}" for path, side in mono for number in range(1, len(side) + 1)]
     every = [line for _, side in mono for line in side]
-    keys = line_keys(every)
+    (keys,) = side_keys([every])
     first = np.zeros(len(keys), dtype=bool)
     first[np.unique(keys, return_index=True)[1]] = True
     reasons = {
@@ -143,10 +143,10 @@ def main(args: Namespace) -> None:
             raise ConfigError(f"--{name} is {getattr(args, name)}; it must be {1 if name == 'hide' else 0} or more.")
     mono = _mono(args.mono, codes)
     paths = [f"{args.input}.{code}" for code in codes]
-    sides = [[tidy(line) for line in read_lines(path)] for path in paths]
+    sides = [read_tidy(path) for path in paths]
     require_same_length(paths[0], len(sides[0]), paths[1], len(sides[1]))
     evaluation = evaluation_keys(args.exclude, 1)
-    keys = [line_keys(side) for side in sides]
+    keys = side_keys(sides)
     leaks = contains(evaluation, keys[0]) | contains(evaluation, keys[1])
     full = np.array([bool(one and two) for one, two in zip(*sides)], dtype=bool)
     parts = split(keys, full & ~leaks, args.hide, args.alone, args.keep, args.seed)
@@ -189,7 +189,7 @@ def _mono(words: List[str], codes: List[str]) -> Dict[str, List[Tuple[str, List[
         code, sign, path = word.partition("=")
         if not sign or code not in found or not path:
             raise ConfigError(f"--mono {word!r} is not of the form LANG=FILE with LANG {' or '.join(codes)}.")
-        found[code].append((path, [tidy(line) for line in read_lines(path)]))
+        found[code].append((path, read_tidy(path)))
     return found
 
 

@@ -37,6 +37,7 @@ SPM_MAX_SENTENCES = 4_000_000  # drawn for SentencePiece training; more text cha
 # --- mining and xsim
 MARGIN = "ratio"  # as in LASER and NLLB
 XSIM_MARGIN = "distance"  # as in the LASER3 paper; the NLLB paper uses ratio
+LOOKED_UP = 5  # neighbours that fairseq-embed --neighbours shows: a screenful for some typed sentences
 NEIGHBOURHOOD = 4  # k of the margin; NLLB, section on xsim
 MARGIN_THRESHOLD = 1.06  # ratio margin; best compromise for most languages (NLLB), as in stopes
 RETRIEVAL = "max"  # as in LASER's mine_bitexts.py

@@ -1,9 +1,14 @@
-"""How far long work has come: on a terminal one line, rewritten in place; elsewhere next to nothing."""
+"""How far long work has come: on a terminal one line, rewritten in place; elsewhere next to nothing.
 
+Where the log is JSON (``--log-format json``) each look is a log record that carries the numbers, every few seconds.
+"""
+
+import contextlib
 import logging
 import sys
+import threading
 import time
-from typing import Iterable, Iterator, Optional, TextIO, TypeVar
+from typing import Any, Dict, Iterable, Iterator, Optional, TextIO, TypeVar
 
 logger = logging.getLogger(__name__)
 
@@ -12,13 +17,15 @@ _Item = TypeVar("_Item")
 FIRST_S = 3.0  # work that is done sooner says nothing
 EVERY_S = 0.5  # between two rewritings
 HEARTBEAT_S = 600.0  # between two lines of a log that no terminal shows: it stays short, and one sees that the job lives
+RECORD_S = 10.0  # between two records of a log that a program reads
 
 
 class ProgressLine:
     """Call with (done, total); shows share, rate and time left once the work has taken a few seconds.
 
-    Writes nothing when ``stream`` is no terminal, so that logs stay free of it. Use as a context manager: the line is
-    wiped at the end. One line is shown at a time, and :func:`wipe` takes it away before something else is written.
+    Writes nothing when ``stream`` is no terminal, so that logs stay free of it, but a record now and then where ``records``
+    is set. Use as a context manager: the line is wiped at the end. One line is shown at a time, and :func:`wipe` takes it
+    away before something else is written.
 
     Args:
         what: the work, in one word.
@@ -28,6 +35,7 @@ class ProgressLine:
     """
 
     shown: "Optional[ProgressLine]" = None  # the line that stands on the terminal now
+    records = False  # whether the log is read by a program, which wants records and no line
 
     def __init__(
         self,
@@ -40,18 +48,28 @@ class ProgressLine:
     ):
         self.what, self.unit, self.scale, self.earlier = what, unit, scale, earlier
         self.stream = stream or sys.stderr
-        self.active = not quiet and self.stream.isatty()
+        self.active = not quiet and (ProgressLine.records or self.stream.isatty())
+        self.every = RECORD_S if ProgressLine.records else EVERY_S
         self.started = self.last = time.monotonic()
         self.width = 0
 
     def __call__(self, done: float, total: Optional[float]) -> None:
         now = time.monotonic()
-        if not self.active or now - self.started < FIRST_S or (now - self.last < EVERY_S and done != total):
+        if not self.active or now - self.started < FIRST_S or (now - self.last < self.every and done != total):
             return
         self.last = now
+        rate = (done - self.earlier) / (now - self.started)
+        text = described(self.what, self.unit, done, total, rate, self.scale)
+        if ProgressLine.records:
+            numbers = _numbers(self.what, self.unit, done, total, rate, self.scale)
+            logger.info(text, extra={"progress": numbers})
+        else:
+            self.show(text)
+
+    def show(self, text: str) -> None:
+        """Let the line say ``text``."""
         if ProgressLine.shown is not self:
             wipe()
-        text = described(self.what, self.unit, done, total, (done - self.earlier) / (now - self.started), self.scale)
         self.stream.write("\r" + text.ljust(self.width))
         self.stream.flush()
         self.width = len(text)
@@ -73,6 +91,11 @@ class ProgressLine:
         self.wipe()
 
 
+def comparing(what: str) -> ProgressLine:
+    """The line of a search among vectors: pairs compared, in millions; none where the log is set to warnings."""
+    return ProgressLine(what, "million pairs compared", 1e-6, quiet=not logger.isEnabledFor(logging.INFO))
+
+
 class Progress:
     """Counts long work with :meth:`add`. On a terminal a :class:`ProgressLine`; elsewhere a log line every ten minutes.
 
@@ -83,12 +106,13 @@ class Progress:
         total: how much there is in all, or None when that is not known.
         done: how much an earlier run did.
         unit: what is counted.
+        scale: units in one of what is added.
     """
 
-    def __init__(self, what: str, total: Optional[int], done: int = 0, unit: str = "sentences"):
-        self.what, self.total, self.done, self.earlier, self.unit = what, total, done, done, unit
+    def __init__(self, what: str, total: Optional[int], done: int = 0, unit: str = "sentences", scale: float = 1.0):
+        self.what, self.total, self.done, self.earlier, self.unit, self.scale = what, total, done, done, unit, scale
         quiet = not logger.isEnabledFor(logging.INFO)
-        self.line = ProgressLine(what, unit, quiet=quiet, earlier=done)
+        self.line = ProgressLine(what, unit, scale, quiet=quiet, earlier=done)
         self.start = self.last = time.monotonic()
 
     def add(self, n: int) -> None:
@@ -102,7 +126,7 @@ class Progress:
         now = time.monotonic()
         if now - self.last >= HEARTBEAT_S:
             self.last = now
-            logger.info(described(self.what, self.unit, self.done, self.total, self.rate))
+            logger.info(described(self.what, self.unit, self.done, self.total, self.rate, self.scale))
 
     @property
     def seconds(self) -> float:
@@ -124,8 +148,37 @@ def counted(items: Iterable[_Item], progress: Progress, every: int = 4096) -> It
             progress.add(waiting)
             waiting = 0
         yield item
-    progress.add(waiting)
+    if waiting:
+        progress.add(waiting)
     progress.line.wipe()  # also where the total was not known
+
+
+@contextlib.contextmanager
+def elapsing(what: str, stream: Optional[TextIO] = None) -> Iterator[None]:
+    """Show how long one step takes that cannot say how far it is, from another thread, as :class:`ProgressLine` does."""
+    line = ProgressLine(what, "s", stream=stream, quiet=not logger.isEnabledFor(logging.INFO))
+    ended = threading.Event()
+
+    def tick() -> None:
+        wait = FIRST_S
+        while not ended.wait(wait):
+            seconds, wait = time.monotonic() - line.started, line.every
+            if ProgressLine.records:
+                numbers = _numbers(what, "s", round(seconds, 1), None, 1.0, 1.0)
+                logger.info(f"{what} | {_clock(seconds)}", extra={"progress": numbers})
+            else:
+                line.show(f"{what} | {_clock(seconds)}")
+
+    ticking = threading.Thread(target=tick, daemon=True, name="progress")
+    if line.active:
+        ticking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if line.active:
+            ticking.join()
+        line.wipe()
 
 
 def described(what: str, unit: str, done: float, total: Optional[float], rate: float, scale: float = 1.0) -> str:
@@ -136,6 +189,20 @@ def described(what: str, unit: str, done: float, total: Optional[float], rate: f
         return f"{what} {done * scale:,.0f} {unit} | {said}"
     left = _clock((total - done) / rate) if rate else "?"
     return f"{what} {100 * done / max(total, 1):.1f} % | {said} | {left} left"
+
+
+def _numbers(what: str, unit: str, done: float, total: Optional[float], rate: float, scale: float) -> Dict[str, Any]:
+    """What :func:`described` says, for programs: ``done``, ``total`` and ``rate`` in units, ``eta`` in seconds."""
+    left = None if total is None or not rate else round((total - done) / rate, 1)
+    whole = None if total is None else total * scale
+    return {
+        "what": what,
+        "unit": unit,
+        "done": done * scale,
+        "total": whole,
+        "rate": round(rate * scale, 3),
+        "eta": left,
+    }
 
 
 def wipe() -> None:

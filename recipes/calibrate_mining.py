@@ -17,7 +17,7 @@ from fairseq_distill.formats.embeddings import open_embeddings, read_info, requi
 from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.languages import parse_pair
 from fairseq_distill.mining.matching import RETRIEVALS
-from fairseq_distill.progress import ProgressLine
+from fairseq_distill.progress import comparing
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> None:
         ks = [int(k) for k in args.k.split(",")]
     except ValueError as error:
         raise ConfigError(f"-k {args.k!r} is not a list of whole numbers such as 4,8,16.") from error
-    with ProgressLine("calibrate", "million pairs compared", 1e-6, quiet=args.quiet) as progress:
+    with comparing("calibrate") as progress:
         names = args.src_emb, args.tgt_emb
         curves = sweep(src, tgt, known, ks=ks, retrieval=args.retrieval, names=names, progress=progress)
     settings = calibrate(curves, known.units, args.precision, seed=args.seed)

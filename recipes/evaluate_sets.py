@@ -31,9 +31,10 @@ from fairseq_distill.formats.bucc import BuccSet, read_bucc
 from fairseq_distill.formats.embeddings import open_embeddings
 from fairseq_distill.formats.evaluation import NAME, Evaluation, LeakageEntry, Score, write_evaluation
 from fairseq_distill.formats.evaluation_sets import EvaluationSet, find_sets
-from fairseq_distill.formats.lines import iter_lines, read_lines, require_file, write_lines
+from fairseq_distill.formats.lines import count_lines, iter_lines, read_lines, require_file, write_lines
 from fairseq_distill.languages import parse_pair
 from fairseq_distill.mining.margin import MARGINS
+from fairseq_distill.progress import comparing
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ def audit(files: List[str], job: Job, examples: int, threshold: float) -> List[L
     for name, path in texts.items():
         index = NearDuplicateIndex(read_lines(path), threshold)
         for file in files:
-            found = index.audit(iter_lines(require_file(file)), examples)
+            found = index.audit(iter_lines(require_file(file)), examples, count_lines(file))
             entries.append(LeakageEntry(text=file, evaluation=name, **asdict(found)))
             logger.info(f"audit | {file} | {name} | {found.identical:,} identical, {found.near:,} near")
     return entries
@@ -189,14 +190,17 @@ def xsim_scores(
         about = {"test": place, "pair": f"{pair.src}-{pair.tgt}", "encoder": encoders.opened[encoders.specs[name]].name}
         about |= {"target": encoders.opened[encoders.spec(name, not pair.nway)].name, "by": "text"}
         names = str(files[pair.src]), str(files[pair.tgt])
-        found = wrong_sentences(src, tgt, (margin,), k, lines, names=names)[margin]
+        with comparing(f"xsim {place} {pair.src}-{pair.tgt}") as line:
+            found = wrong_sentences(src, tgt, (margin,), k, lines, names=names, progress=line)[margin]
         wrong[pair.key] = found
         key = (place, pair.src, pair.tgt)
         yield _score(pair.key[0], key, name, result_of(found, margin, k, about))
         if place in job.augmented and not pair.nway:
             if place not in near:
                 near[place] = _near_copies(name, encoders, job.augmented[place], place, lines)
-            extended = xsimpp(src, tgt, near[place][1], lines, near[place][0], margin, k, about, names=names)
+            copies, rows = near[place]
+            with comparing(f"xsim++ {place} {pair.src}-{pair.tgt}") as line:
+                extended = xsimpp(src, tgt, rows, lines, copies, margin, k, about, names=names, progress=line)
             wrong["xsim++", *key] = extended.wrong
             score = _score("xsim++", key, name, extended.result)
             score.details = {kind: float(count) for kind, count in extended.kinds.items()}
@@ -270,7 +274,7 @@ def main(args: argparse.Namespace) -> None:
     leakage = audit(args.train, job, args.examples, args.near) if args.train else None
     encoders = Encoders(args.encoder, args.teacher, work)
     scores = measure(args, job, encoders)
-    about = {"options": {key: value for key, value in vars(args).items() if key != "quiet"}, "version": __version__}
+    about = {"options": {key: value for key, value in vars(args).items() if key not in ("quiet", "log_format")}, "version": __version__}
     evaluation = Evaluation(scores, leakage, args.baseline, about)
     write_evaluation(work / NAME, evaluation)
     for suffix, render in (("txt", as_text), ("csv", as_csv), ("tex", as_latex), ("html", as_html)):

@@ -27,6 +27,7 @@ from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.provenance import Provenance, read_provenance, write_provenance
 from fairseq_distill.formats.results import XsimEntry, read_results
 from fairseq_distill.languages import parse_pair
+from fairseq_distill.mining.job import pair_cosines
 
 logger = logging.getLogger(__name__)
 
@@ -80,18 +81,6 @@ def choose_cut(calibration: Calibration) -> Tuple[Setting, Cut, str]:
     return best, best.at_precision, "precision"
 
 
-def pair_cosines(src: np.ndarray, tgt: np.ndarray, rows: np.ndarray, block: int = 1 << 14) -> np.ndarray:
-    """float32 [P]: cosine of each pair of rows; int64 ``rows`` [P, 2] count from 0. Zero with a zero vector."""
-    found = np.zeros(len(rows), np.float32)
-    for start in range(0, len(rows), block):
-        part = rows[start : start + block]
-        one, two = (np.asarray(side[part[:, i]], np.float64) for i, side in enumerate((src, tgt)))
-        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
-        products = (one * two).sum(axis=1)
-        found[start : start + block] = np.divide(products, lengths, out=np.zeros(len(part)), where=lengths > 0)
-    return found
-
-
 def provenance(work: Path, number: int, langs: List[str], before: Dict[Tuple[str, int, str, int], int]) -> List[Provenance]:
     """The pairs of a round, each with its origin; ``before`` gives the first round of pairs that were mined before.
 
@@ -102,7 +91,7 @@ def provenance(work: Path, number: int, langs: List[str], before: Dict[Tuple[str
     rows = [line.split("\t") for line in read_lines(folder / "mined.lines.tsv")]
     lines = np.array([[int(row[1]), int(row[2])] for row in rows], np.int64).reshape(-1, 2) - 1
     vectors = [open_embeddings(folder / "calibration" / f"mono.{lang}.npy") for lang in langs]
-    cosines = pair_cosines(vectors[0], vectors[1], lines).tolist()
+    cosines = pair_cosines(vectors[0], vectors[1], lines[:, 0], lines[:, 1]).tolist()
     origins = [read_lines(work / "text" / f"mono.{lang}.origin.tsv") for lang in langs]
     sides = [read_lines(folder / f"mined.{lang}") for lang in langs]
     if not len(rows) == len(sides[0]) == len(sides[1]):

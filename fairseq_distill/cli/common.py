@@ -2,19 +2,22 @@
 
 import argparse
 import io
+import json
 import logging
 import platform
 import shlex
 import sys
-from typing import Callable, Optional, Sequence
+import time
+from typing import Any, Callable, Dict, Optional, Sequence
 
 from fairseq_distill import __version__
 from fairseq_distill.errors import DistillError
-from fairseq_distill.progress import WipingHandler, wipe
+from fairseq_distill.progress import ProgressLine, WipingHandler, wipe
 
 logger = logging.getLogger("fairseq_distill")
 
 _LONGEST_MESSAGE = 2000  # characters
+LOG_FORMATS = ("text", "json")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -26,12 +29,35 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         return super()._get_help_string(action)
 
 
+class JsonFormatter(logging.Formatter):
+    """A log record as one JSON object in a line: time (UTC), level, message; progress with what, done, total, rate, eta."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        if record.exc_info:
+            message += "\n" + self.formatException(record.exc_info)
+        return json_line(record.levelname, message, record.created, getattr(record, "progress", None))
+
+
+def json_line(level: str, message: str, created: float, progress: Optional[Dict[str, Any]] = None) -> str:
+    """One line of a JSON log."""
+    stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(created))}.{int(created % 1 * 1000):03d}Z"
+    line: Dict[str, Any] = {"time": stamp, "level": level, "message": message}
+    return json.dumps({**line, "progress": progress} if progress is not None else line)
+
+
 def make_parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:
-    """A parser with ``--quiet`` and ``--version``, whose ``--help`` ends with a usage example."""
+    """A parser with ``--quiet``, ``--log-format`` and ``--version``, whose ``--help`` ends with a usage example."""
     parser = argparse.ArgumentParser(
         prog=prog, description=description, epilog=f"example:\n  {example}", formatter_class=HelpFormatter
     )
     parser.add_argument("--quiet", action="store_true", help="log errors only")
+    parser.add_argument(
+        "--log-format",
+        choices=LOG_FORMATS,
+        default="text",
+        help="of the log on standard error; json: one object in a line, progress too, with no line that is rewritten",
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return parser
 
@@ -55,6 +81,24 @@ def _plain(error: Exception) -> str:
     return f"{error.filename or 'The output'} cannot be read or written: {error.strerror or error}."
 
 
+def _start_log(args: argparse.Namespace) -> None:
+    """Log to standard error as ``--quiet`` and ``--log-format`` say."""
+    handler = WipingHandler(sys.stderr)
+    ProgressLine.records = args.log_format == "json"
+    if args.log_format == "json":
+        handler.setFormatter(JsonFormatter())
+        logging.captureWarnings(True)
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s | %(levelname)s | %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logging.basicConfig(level=logging.WARNING if args.quiet else logging.INFO, handlers=[handler])
+
+
+def _end(prog: str, said: str, as_json: bool) -> None:
+    """The last line on standard error: why there is no result."""
+    wipe()
+    print(json_line("ERROR", f"{prog}: {said}", time.time()) if as_json else f"{prog}: {said}", file=sys.stderr)
+
+
 def run_command(
     parser: argparse.ArgumentParser,
     main: Callable[[argparse.Namespace], None],
@@ -62,12 +106,8 @@ def run_command(
 ) -> int:
     """Parse, configure logging, run; 0 when it went well, 1 after one sentence about a user's error."""
     args = parser.parse_args(argv)
-    logging.basicConfig(
-        level=logging.WARNING if args.quiet else logging.INFO,
-        format="%(asctime)s | %(levelname)s | %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-        handlers=[WipingHandler(sys.stderr)],
-    )
+    as_json = args.log_format == "json"
+    _start_log(args)
     words = shlex.join(list(argv) if argv is not None else sys.argv[1:])
     logger.info(f"{parser.prog} {words} | version {__version__} | python {platform.python_version()}")
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout is sys.__stdout__:
@@ -76,17 +116,14 @@ def run_command(
         main(args)
         sys.stdout.flush()  # a full disk behind it shows here
     except DistillError as error:
-        wipe()
-        print(f"{parser.prog}: error: {one_line(str(error))}", file=sys.stderr)
+        _end(parser.prog, f"error: {one_line(str(error))}", as_json)
         return 1
     except BrokenPipeError:
         return 1
     except (ImportError, MemoryError, OSError) as error:  # not of our making, but a user can mend these too
-        wipe()
-        print(f"{parser.prog}: error: {one_line(_plain(error))}", file=sys.stderr)
+        _end(parser.prog, f"error: {one_line(_plain(error))}", as_json)
         return 1
     except KeyboardInterrupt:
-        wipe()
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        _end(parser.prog, "interrupted", as_json)
         return 130
     return 0

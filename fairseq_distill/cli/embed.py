@@ -1,4 +1,4 @@
-"""``fairseq-embed``: text, or a subset of a data directory, to embeddings."""
+"""``fairseq-embed``: text, or a subset of a data directory, to embeddings; or typed sentences to their neighbours."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from typing import Optional, Sequence
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.cli.encoder_options import add_encoder_options, add_row_options, open_named
+from fairseq_distill.cli.look_up import add_look_up_options, look_up
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.lines import require_file
 
@@ -15,9 +16,11 @@ def make_embed_parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "fairseq-embed",
         "Embed text: row i of the output is line i of the input. Runs without fairseq. A run that was killed goes on where "
-        "it was; an output that is up to date is left alone.",
+        "it was; an output that is up to date is left alone. Or, with --neighbours, find the nearest lines of an embedded text "
+        "for sentences that you type.",
         "fairseq-embed --path checkpoints/checkpoint_best.pt --input mono.swa --output mono.swa.npy\n"
-        "  fairseq-embed DATA --path checkpoints/checkpoint_best.pt --gen-subset valid --results-path embeddings",
+        "  fairseq-embed DATA --path checkpoints/checkpoint_best.pt --gen-subset valid --results-path embeddings\n"
+        "  fairseq-embed --path checkpoints/checkpoint_best.pt --neighbours crawl.eng crawl.eng.npy",
     )
     parser.add_argument("data", nargs="?", metavar="DATA", help="a data directory, of which --gen-subset is embedded")
     parser.add_argument(
@@ -38,6 +41,7 @@ def make_embed_parser() -> argparse.ArgumentParser:
     subset.add_argument(
         "--results-path", metavar="DIR", help="where SPLIT.CORPUS.LANGUAGE.npy is written for each corpus"
     )
+    add_look_up_options(parser)
     add_row_options(parser, defaults.EMBED_DTYPE)
     add_encoder_options(parser)
     return parser
@@ -45,6 +49,10 @@ def make_embed_parser() -> argparse.ArgumentParser:
 
 def check(args: argparse.Namespace) -> None:
     """Raise a ConfigError when the options do not say one thing to do, before an encoder is loaded."""
+    if args.neighbours is not None:
+        if args.data or args.output or args.shard or args.join_shards:
+            raise ConfigError("--neighbours writes no vectors: give it --input FILE, or type sentences, and no output.")
+        return
     if (args.data is None) == (args.input is None):
         raise ConfigError("Give either a data directory (DATA) or a text (--input FILE; --input - is standard input).")
     if args.data is not None and args.results_path is None:
@@ -63,6 +71,9 @@ def check(args: argparse.Namespace) -> None:
 
 def main(args: argparse.Namespace) -> None:
     check(args)
+    if args.neighbours is not None:
+        look_up(args)
+        return
     from fairseq_distill.embedding.export import embed, embed_subset, join_shards, parse_shard
 
     shard = parse_shard(args.shard) if args.shard else None

@@ -1,4 +1,4 @@
-"""``fairseq-mine``: mines the pairs of two texts that seem to be translations."""
+"""``fairseq-mine``: mines the pairs of two texts that seem to be translations, or scores those of a bitext."""
 
 import argparse
 import json
@@ -18,16 +18,29 @@ from fairseq_distill.mining.margin import MARGINS
 from fairseq_distill.mining.matching import RETRIEVALS
 from fairseq_distill.mining.pairs import mine
 from fairseq_distill.mining.plan import describe, plan_mining
+from fairseq_distill.mining.scoring import score
 from fairseq_distill.mining.search import SEARCHES, check_search
-from fairseq_distill.progress import ProgressLine
+from fairseq_distill.progress import comparing
+
+MODES = ("mine", "score")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "fairseq-mine",
         "Find translations between two texts by the embeddings of their lines: k-NN by cosine in both "
-        "directions, margin scores, one of four ways to choose pairs. Writes score<TAB>source<TAB>target, best first.",
-        "fairseq-mine --src-text swa.txt --tgt-text eng.txt --src-emb swa.npy --tgt-emb eng.npy --output mined.tsv.gz",
+        "directions, margin scores, one of four ways to choose pairs. Writes score<TAB>source<TAB>target, best first. "
+        "With --mode score line i of the two texts is a pair already: all are scored, in the order of the lines.",
+        "fairseq-mine --src-text swa.txt --tgt-text eng.txt --src-emb swa.npy --tgt-emb eng.npy --output mined.tsv.gz\n"
+        "  fairseq-mine --mode score --src-text all.swa --tgt-text all.eng --src-emb all.swa.npy --tgt-emb all.eng.npy "
+        "--provenance --output scored.tsv",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=MODES,
+        default="mine",
+        help="mine: find pairs; score: score each line of a bitext, repeated lines too, and write all in file order, or "
+        "those above --threshold; a pair with a blank side scores -1",
     )
     parser.add_argument("--src-text", metavar="FILE", help="source text, one sentence a line; also .gz")
     parser.add_argument("--tgt-text", metavar="FILE", help="target text")
@@ -39,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         "--retrieval",
         choices=RETRIEVALS,
         default=defaults.RETRIEVAL,
-        help="fwd: best target of each source; bwd: best source of each target; intersect: where both agree; "
+        help="of --mode mine. fwd: best target of each source; bwd: best source of each target; intersect: where both agree; "
         "max: all of these, best first, each sentence used once",
     )
     parser.add_argument(
@@ -54,9 +67,15 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="T",
         help=f"keep pairs with a greater score; if not given {defaults.MARGIN_THRESHOLD} for the ratio (meant for k=4) "
-        "and none for the other margins, whose scale depends on the encoder",
+        "and none for the other margins, whose scale depends on the encoder, nor for --mode score",
     )
     parser.add_argument("--with-ids", action="store_true", help="add the two line numbers, counted from 1")
+    parser.add_argument(
+        "--provenance",
+        action="store_true",
+        help="add the line numbers, the cosine, and a hash of each line (BLAKE2b, 64 bits); say in OUTPUT.json of which "
+        "files with which SHA-256, by which encoders and with which options the pairs were made",
+    )
     parser.add_argument(
         "--no-unify",
         dest="unify",
@@ -64,9 +83,30 @@ def _parser() -> argparse.ArgumentParser:
         help="search all lines; otherwise blank lines are left out and of repeated lines the first stands for all",
     )
     parser.add_argument(
-        "--scores", metavar="FILE", help="also write the score of each sentence's best candidate to this .npy file"
+        "--scores",
+        metavar="FILE",
+        help="also write the score of each sentence's best candidate, or of each pair of --mode score, to this .npy file",
     )
     add_embedding_options(parser)
+    _add_search_options(parser)
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="mine nothing: measure this machine for a second and print what the run would take, in time and memory",
+    )
+    parser.add_argument(
+        "--plan-size",
+        nargs=3,
+        type=int,
+        metavar=("N", "M", "E"),
+        help="--plan for so many sources, targets, and so wide vectors, instead of the files' (their type by --dtype)",
+    )
+    parser.add_argument("--json", action="store_true", help="print what was read and kept as JSON on standard output")
+    return parser
+
+
+def _add_search_options(parser: argparse.ArgumentParser) -> None:
+    """How neighbours are found, and with how much memory."""
     parser.add_argument(
         "--max-memory",
         type=byte_size,
@@ -102,23 +142,13 @@ def _parser() -> argparse.ArgumentParser:
         default="cpu",
         help="cpu, or cuda or cuda:INDEX for an exact search whose product runs on a GPU; pairs and scores are the same",
     )
-    parser.add_argument(
-        "--plan",
-        action="store_true",
-        help="mine nothing: measure this machine for a second and print what the run would take, in time and memory",
-    )
-    parser.add_argument(
-        "--plan-size",
-        nargs=3,
-        type=int,
-        metavar=("N", "M", "E"),
-        help="--plan for so many sources, targets, and so wide vectors, instead of the files' (their type by --dtype)",
-    )
-    parser.add_argument("--json", action="store_true", help="print what was read and kept as JSON on standard output")
-    return parser
 
 
 _NEEDED = ("src_text", "tgt_text", "src_emb", "tgt_emb", "output")
+_PASSED = (
+    *("margin", "k", "threshold", "unify", "with_ids", "provenance", "scores", "force", "dim", "dtype"),
+    *("max_memory", "precision", "search", "recall", "seed", "device"),
+)
 
 
 def _main(args: argparse.Namespace) -> None:
@@ -126,33 +156,17 @@ def _main(args: argparse.Namespace) -> None:
         _print_plan(args)
         return
     _require(args, _NEEDED)
-    if args.threshold is None and args.margin != "ratio":
+    files = [getattr(args, name) for name in _NEEDED]
+    options = {name: getattr(args, name) for name in _PASSED}
+    if args.mode == "score" and args.retrieval != defaults.RETRIEVAL:
+        raise ConfigError(f"--retrieval {args.retrieval} chooses pairs, but --mode score scores those that are given.")
+    if args.mode == "mine" and args.threshold is None and args.margin != "ratio":
         logger.info(f"no threshold for the {args.margin} margin: every retrieved pair is kept (--threshold)")
-    with ProgressLine("mine", "million pairs compared", 1e-6, quiet=args.quiet) as progress:
-        result = mine(
-            args.src_text,
-            args.tgt_text,
-            args.src_emb,
-            args.tgt_emb,
-            args.output,
-            margin=args.margin,
-            retrieval=args.retrieval,
-            k=args.k,
-            threshold=args.threshold,
-            unify=args.unify,
-            with_ids=args.with_ids,
-            scores=args.scores,
-            force=args.force,
-            dim=args.dim,
-            dtype=args.dtype,
-            max_memory=args.max_memory,
-            precision=args.precision,
-            search=args.search,
-            recall=args.recall,
-            seed=args.seed,
-            device=args.device,
-            progress=progress,
-        )
+    with comparing(args.mode) as progress:
+        if args.mode == "score":
+            result = score(*files, **options, progress=progress)
+        else:
+            result = mine(*files, **options, retrieval=args.retrieval, progress=progress)
     logger.info(str(result))
     if args.json:
         print(json.dumps(asdict(result)))

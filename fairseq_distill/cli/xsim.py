@@ -21,7 +21,7 @@ from fairseq_distill.formats.embeddings import open_embeddings, read_info, requi
 from fairseq_distill.formats.lines import read_lines, require_file, require_same_length
 from fairseq_distill.mining.knn import PRECISIONS
 from fairseq_distill.mining.margin import MARGINS
-from fairseq_distill.progress import Progress, ProgressLine
+from fairseq_distill.progress import Progress, comparing
 
 _BLOCK = 1024  # sentences between two looks at the clock
 
@@ -211,10 +211,15 @@ def _main(args: argparse.Namespace) -> None:
     if args.augmented is not None:
         assert lines is not None
         augmented, rows = _augmented(args, lines, tgt_space)
-        judged = [xsimpp(src, tgt, rows, lines, augmented, one, args.k, about, names=names) for one in margins]
+        judged = []
+        for one in margins:
+            with comparing(f"xsim++ {one}") as line:
+                judged.append(
+                    xsimpp(src, tgt, rows, lines, augmented, one, args.k, about, names=names, progress=line)
+                )
         shown = [_row(one.result, args, {"kinds": one.kinds}) for one in judged]
     else:
-        with ProgressLine("xsim", "million pairs compared", 1e-6, quiet=args.quiet) as line:
+        with comparing("xsim") as line:
             wrong = wrong_sentences(
                 src, tgt, margins, args.k, lines, names=names, precision=args.precision, progress=line
             )
@@ -222,7 +227,10 @@ def _main(args: argparse.Namespace) -> None:
         if args.baseline is not None or args.baseline_encoder is not None:
             base = _baseline(args, tgt, tgt_space)
             base_names = str(args.baseline or args.src_text), str(args.baseline_tgt or names[1])
-            second = wrong_sentences(*base, margins, args.k, lines, names=base_names, precision=args.precision)
+            with comparing("xsim of the baseline") as line:
+                second = wrong_sentences(
+                    *base, margins, args.k, lines, names=base_names, precision=args.precision, progress=line
+                )
         shown = []
         for one in margins:
             more: Dict[str, object] = {"baseline": _compared(wrong[one], second[one], args)} if second else {}

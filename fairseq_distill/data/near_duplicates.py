@@ -205,17 +205,20 @@ class NearDuplicateIndex:
             part = pairs[start : start + _PAIRS]
             yield part // width, part % width
 
-    def audit(self, lines: Iterable[str], examples: int = defaults.LEAKAGE_EXAMPLES) -> Leakage:
+    def audit(
+        self, lines: Iterable[str], examples: int = defaults.LEAKAGE_EXAMPLES, total: Optional[int] = None
+    ) -> Leakage:
         """Look for the evaluation text in other text, which is read once, a chunk at a time.
 
         Args:
             lines: the other text.
             examples: how many to keep of identical and of near lines; of the near ones, different evaluation lines.
+            total: how many lines there are, for the progress.
         """
         result = Leakage(0, 0, 0, len(self.lines), 0, self.threshold)
         hit = np.zeros(len(self.lines), bool)
         shown: Dict[bool, List[NearDuplicate]] = {True: [], False: []}
-        progress = Progress("audit", None, unit="lines")
+        progress = Progress("audit", total, unit="lines")
         for chunk in _chunks(lines):
             similarity, found = self.find(chunk)
             for row in np.flatnonzero(found >= 0):

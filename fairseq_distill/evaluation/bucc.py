@@ -13,6 +13,7 @@ from fairseq_distill import __version__, defaults
 from fairseq_distill.errors import DataError
 from fairseq_distill.evaluation.calibration import KnownLines, best_f1, resampled_shares, sweep
 from fairseq_distill.formats.bucc import BuccSet
+from fairseq_distill.progress import comparing
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,10 @@ def bucc_f1(
         )
     train, test = halves(bucc, seed)
     known = [all_known(bucc, half) for half in (train, test)]
-    curves = [
-        sweep(src[half[0]], tgt[half[1]], one, (margin,), (k,), retrieval)[0] for half, one in zip((train, test), known)
-    ]
+    curves = []
+    for name, half, one in zip(("threshold", "test"), (train, test), known):
+        with comparing(f"bucc {name}") as line:
+            curves += sweep(src[half[0]], tgt[half[1]], one, (margin,), (k,), retrieval, progress=line)
     chosen = curves[0].cut(best_f1(curves[0]))
     kept = int((curves[1].scores > chosen.threshold).sum())
     right = int(curves[1].right[:kept].sum())  # every pair is judged, so the curve's order is that of all pairs

@@ -61,6 +61,7 @@
     function open() {
       const [s, way] = set.value.split("/").map(Number);
       const one = data.sets[s], texts = one.texts[way], others = one.texts[1 - way];
+      byId("n-command").textContent = one.look_up;
       here = {
         one, way, texts, others, from: one.langs[way], to: one.langs[1 - way],
         rows: one.ways[way].rows.map((row) => ({
@@ -182,7 +183,7 @@
     const find = byId("p-find"), low = byId("p-low"), high = byId("p-high"), order = byId("p-order"), list = byId("p-list");
     const back = byId("p-back"), next = byId("p-next");
     const SIZE = 12;
-    const all = data.pairs.map(([line, score, src, tgt]) => ({ line, score, src, tgt, folded: fold(`${src} ${tgt}`) }));
+    const all = data.pairs.map(([line, score, src, tgt, cosine]) => ({ line, score, src, tgt, cosine, folded: fold(`${src} ${tgt}`) }));
     // The same shuffle at every opening: the order of a number scrambled from the line's.
     const scrambled = (line) => Math.imul(Math.imul(line, 0x9e3779b1) ^ (line >>> 3), 0x85ebca6b) >>> 0;
     const ORDERS = {
@@ -203,6 +204,7 @@
       at = to;
       list.replaceChildren(...shown.slice(at, at + SIZE).map((pair) => {
         const item = make("li"), score = make("span", "score num", pair.score.toFixed(3));
+        if (pair.cosine !== undefined) score.append(make("small", "", `cosine ${pair.cosine.toFixed(3)}`));
         score.append(make("small", "", `line ${whole(pair.line)}`));
         item.append(score, sentence(pair.src, data.langs[0], find.value), sentence(pair.tgt, data.langs[1], find.value, "text other"));
         return item;

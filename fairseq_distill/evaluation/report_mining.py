@@ -32,6 +32,7 @@ from fairseq_distill.evaluation.report_html import (
     table,
 )
 from fairseq_distill.evaluation.score_histogram import Histogram, ScoreCounts, count_scores
+from fairseq_distill.formats.lines import count_lines
 from fairseq_distill.formats.mined_pairs import MinedPair, read_mined_pairs
 from fairseq_distill.formats.results import MiningSummary
 from fairseq_distill.progress import Progress, counted
@@ -88,7 +89,7 @@ def sample_mined(
             raise DataError(f"{path}, up to line {sample.n:,}: {error}.") from error
         scores.clear()
 
-    for pair in counted(read_mined_pairs(path), Progress("report | read", None, unit="pairs")):
+    for pair in counted(read_mined_pairs(path), Progress("report | read", count_lines(path), unit="pairs")):
         order = -sample.n
         distance = pair.score if threshold is None else abs(pair.score - threshold)
         for heap, key in ((best, pair.score), (nearest, -distance)):
@@ -151,9 +152,11 @@ def mining_section(
 
 
 def paged_data(sample: MinedSample, mining: Optional[MiningSummary], most_bytes: int = _MOST_BYTES) -> Dict[str, Any]:
-    """The pairs for the page's script: line, score, both sentences; evenly thinned until they take ``most_bytes``."""
+    """The pairs for the page's script: line, score, both sentences, and the cosine where the file has it; evenly thinned
+    until they take ``most_bytes``."""
     rows = [
         [line, round(pair.score, 6), shorten(pair.source, _LONGEST), shorten(pair.target, _LONGEST)]
+        + ([] if pair.cosine is None else [round(pair.cosine, 3)])
         for line, pair in sample.paged
     ]
     size = len(embedded_json(rows).encode("utf-8", errors="replace"))
@@ -279,6 +282,11 @@ def merge_bins(edges: List[float], counts: List[int], most: int) -> Histogram:
     return Histogram(edges[:-1:size] + [edges[-1]], joined)
 
 
+def _cosine(pair: MinedPair) -> str:
+    """The cosine beside a score, where the file has it: a high ratio alone is no proof."""
+    return "" if pair.cosine is None else f"<small>cosine {pair.cosine:.3f}</small>"
+
+
 def _samples(sample: MinedSample, mining: Optional[MiningSummary]) -> str:
     """Mined pairs to look at where no script runs, or all of them when they are few."""
     at_threshold = "Nearest the threshold" if mining and mining.threshold is not None else "Lowest scores"
@@ -290,7 +298,7 @@ def _samples(sample: MinedSample, mining: Optional[MiningSummary]) -> str:
     body = []
     for title, pairs in groups:
         items = "".join(
-            f'<li><span class="score num">{pair.score:.3f}</span>'
+            f'<li><span class="score num">{pair.score:.3f}{_cosine(pair)}</span>'
             f"{sentence(pair.source, langs[0])}{sentence(pair.target, langs[1], 'text other')}</li>"
             for pair in pairs
         )

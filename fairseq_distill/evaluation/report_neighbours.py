@@ -1,5 +1,6 @@
 """The part of the report in which a reader looks sentences up and sees what the encoder finds for them."""
 
+import shlex
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -13,12 +14,15 @@ from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.manifest import Corpus, Manifest
 from fairseq_distill.mining.knn import Neighbours, knn_both
 from fairseq_distill.mining.margin import margin_scores, neighbourhood_means
+from fairseq_distill.progress import comparing
 
+CHECKPOINT = Path("checkpoints") / "checkpoint_best.pt"  # of the work directory
 STUDENT = Path("embeddings") / "student"  # of the work directory, where recipes/write_results.py puts them
 MOST_SENTENCES = 400  # of a valid set that can be picked
 _MOST_IN_ALL = 3000
 _MOST_BYTES = 800_000  # of all that can be picked, as JSON
 _MOST_SETS = 40
+_OWN = "A sentence that is not here: this command, run in the work directory, embeds what you type and prints its neighbours."
 _LONGEST = 240  # characters of a sentence that are shown
 _BLOCK = 256
 
@@ -136,7 +140,8 @@ def browse(found: ValidSet, margin: str, most: int, k: int = defaults.NEIGHBOURH
     """Both ways of a valid set for the page: at most ``most`` sentences, evenly spaced, searching among all of them."""
     n = len(found.src)
     chosen = np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
-    forward, backward = knn_both(found.src, found.tgt, k)
+    with comparing(f"report | neighbours in {found.corpus.id}") as line:
+        forward, backward = knn_both(found.src, found.tgt, k, progress=line)
     ways, used = [], (set(chosen.tolist()), set(chosen.tolist()))
     sides = (
         (forward, backward, (found.src, found.tgt), text_groups(found.tgt_text), used[1]),
@@ -152,6 +157,12 @@ def browse(found: ValidSet, margin: str, most: int, k: int = defaults.NEIGHBOURH
     ]
     corpus = found.corpus
     return {"name": corpus.id, "langs": [corpus.lang, corpus.tgt_lang], "n": n, "texts": texts, "ways": ways}
+
+
+def look_up_command(corpus: Corpus) -> str:
+    """What finds the neighbours of a new sentence among the targets of a valid set, in the work directory."""
+    text, vectors = (shlex.quote(f"data/{file}") for file in (corpus.tgt_text, corpus.teacher[-1]))
+    return f"fairseq-embed --path {CHECKPOINT} --neighbours {text} {vectors} -k {defaults.NEIGHBOURHOOD}"
 
 
 def neighbour_data(
@@ -171,7 +182,8 @@ def neighbour_data(
     most = min(MOST_SENTENCES, _MOST_IN_ALL // len(sets))
     margin = margin or defaults.XSIM_MARGIN
     while True:
-        data = {"margin": margin, "k": defaults.NEIGHBOURHOOD, "sets": [browse(found, margin, most) for found in sets]}
+        shown = [{**browse(found, margin, most), "look_up": look_up_command(found.corpus)} for found in sets]
+        data = {"margin": margin, "k": defaults.NEIGHBOURHOOD, "sets": shown}
         size = len(embedded_json(data).encode("utf-8", errors="replace"))
         if size <= most_bytes or most == 1:
             return data
@@ -204,4 +216,5 @@ def neighbour_section(data: Optional[Dict[str, Any]]) -> str:
         '<div class="panes"><ul id="n-list" class="picks" role="listbox" tabindex="0" '
         f'aria-label="{escape("Sentences to pick; arrow keys move")}"></ul>'
         '<div id="n-detail" class="found" aria-live="polite"></div></div></div>'
+        f"{paragraph(_OWN)}<pre id=\"n-command\">{escape(data['sets'][0]['look_up'])}</pre>"
     )

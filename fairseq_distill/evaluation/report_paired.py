@@ -11,6 +11,7 @@ from fairseq_distill.evaluation.report_neighbours import ValidSet, open_valid_se
 from fairseq_distill.evaluation.report_runs import Run
 from fairseq_distill.evaluation.xsim import found_targets
 from fairseq_distill.formats.manifest import Corpus
+from fairseq_distill.progress import comparing
 
 SetKey = Tuple[str, str, str]  # valid set, source and target language
 MOST_EXAMPLES = 4
@@ -60,7 +61,9 @@ def judge(run: Run, margin: str, k: int = defaults.NEIGHBOURHOOD) -> Dict[SetKey
     for corpus in run.manifest.select("valid", "distil") if run.manifest is not None else ():
         texts = open_valid_set(run.work, corpus)
         if texts is not None:
-            found = found_targets(np.asarray(texts.src, np.float32), np.asarray(texts.tgt, np.float32), (margin,), k)[margin]
+            with comparing(f"report | xsim of {corpus.id}") as line:
+                src, tgt = np.asarray(texts.src, np.float32), np.asarray(texts.tgt, np.float32)
+                found = found_targets(src, tgt, (margin,), k, progress=line)[margin]
             groups = text_groups(texts.tgt_text)
             judged[key_of(corpus)] = Judged(texts, found, groups[found] != groups)
     return judged

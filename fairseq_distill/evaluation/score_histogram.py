@@ -1,6 +1,7 @@
 """Margin scores counted in a stream: memory does not grow with the number of pairs."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Iterable, Iterator, List
 
 import numpy as np
@@ -9,6 +10,7 @@ from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.embeddings import map_array
 from fairseq_distill.formats.lines import iter_lines
+from fairseq_distill.progress import Progress
 
 _FINE_PER_UNIT = 1000  # fine bins are 0.001 wide, so that a threshold of three decimals lies on an edge
 _LIMIT = 10  # scores beyond +-10 are counted in the outermost bins; margins lie near 1 (ratio) or 0 (the others)
@@ -93,8 +95,11 @@ def count_scores(path: PathLike) -> ScoreCounts:
     """
     counts = ScoreCounts()
     try:
+        progress = Progress(f"report | scores in {Path(path).name}", None, unit="scores")
         for chunk in _chunks(path):
             counts.add(chunk)
+            progress.add(len(chunk))
+        progress.line.wipe()
     except ValueError as error:
         raise DataError(f"{path} is not a file of scores: {error}.") from error
     return counts

@@ -14,6 +14,7 @@ from fairseq_distill.embedding.fairseq_checkpoint import open_fairseq
 from fairseq_distill.embedding.student import Student
 from fairseq_distill.errors import ConfigError, DistillError
 from fairseq_distill.formats.atomic import PathLike, disk_error
+from fairseq_distill.progress import elapsing
 
 _BLOCK = 4096  # bytes; a disk with less is full
 
@@ -26,7 +27,8 @@ def opened(student: StudentOrPath) -> Student:
     Raises:
         ConfigError, CheckpointError: there is none.
     """
-    return student if isinstance(student, Student) else open_fairseq(student, "cpu", "float32")
+    with elapsing("export | read"):
+        return student if isinstance(student, Student) else open_fairseq(student, "cpu", "float32")
 
 
 def check_output(output: PathLike, force: bool) -> None:
@@ -102,10 +104,11 @@ def new_folder(output: PathLike, force: bool) -> Iterator[Path]:
         temporary.mkdir()
         with contextlib.suppress(OSError):  # not every file system has locks
             lock.enter_context(_locked(temporary))
-        yield temporary
-        for name in files_of(temporary):  # a rename may reach the disk before the data does
-            with open(temporary / name, "rb") as written:
-                os.fsync(written.fileno())
+        with elapsing(f"export | write {final.name}"):  # PyTorch and safetensors do not say how far they are
+            yield temporary
+            for name in files_of(temporary):  # a rename may reach the disk before the data does
+                with open(temporary / name, "rb") as written:
+                    os.fsync(written.fileno())
         if final.exists():
             os.replace(final, old)
         os.replace(temporary, final)

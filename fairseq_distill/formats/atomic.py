@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Iterator, Union
 
 from fairseq_distill.errors import DataError
+from fairseq_distill.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -139,8 +140,11 @@ def sha256_file(path: PathLike) -> str:
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            progress = Progress(f"SHA-256 of {Path(path).name}", size, unit="MB", scale=1e-6)
             while block := stream.read(1 << 20):
                 digest.update(block)
+                progress.add(len(block))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     return digest.hexdigest()

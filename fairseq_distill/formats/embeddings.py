@@ -12,6 +12,7 @@ import numpy as np
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, atomic_path, disk_error, write_text
 from fairseq_distill.formats.json_file import from_json, load_json
+from fairseq_distill.progress import Progress
 
 DTYPES = ("float32", "float16")
 FORMAT_VERSION = 1
@@ -182,6 +183,7 @@ class EmbeddingWriter:
         self.path, self.n, self.dim, self.raw = Path(path), n, dim, raw
         self.dtype = np.dtype(checked_dtype(dtype))
         self.written = 0
+        self._progress = Progress(f"write {self.path.name}", n, unit="rows")
         self._context = atomic_path(self.path)
 
     def __enter__(self) -> "EmbeddingWriter":
@@ -210,6 +212,7 @@ class EmbeddingWriter:
         require_finite(rows, self.path, self.written)
         self._stream.write(rows.tobytes())
         self.written += len(rows)
+        self._progress.add(len(rows))
 
     def __exit__(self, kind, value, trace) -> "bool | None":
         try:

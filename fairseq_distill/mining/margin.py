@@ -1,11 +1,14 @@
 """Margin scores: how much closer a candidate is than the neighbourhoods of the two sentences."""
 
+import logging
 from typing import Tuple
 
 import numpy as np
 
 from fairseq_distill import defaults
 from fairseq_distill.mining.knn import Neighbours
+
+logger = logging.getLogger(__name__)
 
 MARGINS = ("absolute", "distance", "ratio")
 
@@ -70,3 +73,13 @@ def best_candidates(
     scores = margin_scores(own.cosines, own_mean, other_mean[own.indices], margin)
     best = scores.argmax(axis=1)[:, None]
     return np.take_along_axis(scores, best, axis=1)[:, 0], np.take_along_axis(own.indices, best, axis=1)[:, 0]
+
+
+def warn_of_weak_neighbourhoods(margin: str, means: np.ndarray) -> None:
+    """Say how many of ``means``, see :func:`neighbourhood_means`, are too small to divide by."""
+    weak = int((means < defaults.RATIO_FLOOR).sum())
+    if margin == "ratio" and weak:
+        logger.warning(
+            f"{weak:,} of {len(means):,} sentences have neighbours of a mean cosine below {defaults.RATIO_FLOOR:g}: "
+            "their ratios say little; is the corpus very small, or is it the wrong encoder?"
+        )

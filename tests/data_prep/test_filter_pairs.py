@@ -48,6 +48,14 @@ def mined(tmp_path):
     return tmp_path, words
 
 
+def test_mined_pairs_with_provenance_are_read_too(mined):
+    folder, words = mined
+    plain = run(folder, *words)
+    rows = (folder / "mined.tsv").read_text(encoding="utf-8").splitlines()
+    write(folder / "mined.tsv", [f"{row}\t0.500000\t{16 * 'a'}\t{16 * 'b'}" for row in rows])
+    assert run(folder, *words) == plain
+
+
 def test_each_reason_has_its_pair(mined):
     folder, words = mined
     counts, kept = run(folder, *words)

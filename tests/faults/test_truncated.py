@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from fairseq_distill.formats.dictionary import read_dictionary
 from fairseq_distill.formats.embeddings import EmbeddingInfo, open_embeddings, read_info, write_info
 from fairseq_distill.formats.lines import count_lines, read_lines
 from fairseq_distill.formats.mined_pairs import MinedPair, read_mined_pairs, write_mined_pairs
+from fairseq_distill.formats.mining_record import MiningRecord, SideRecord, read_record, write_record
 from fairseq_distill.formats.nllb_config import read_nllb_config
 from fairseq_distill.modules.lstm import LstmEncoder, LstmShape
 from tests.unit.export.export_students import train_spm, write_student
@@ -51,6 +53,9 @@ def made(tmp_path_factory):
     pairs = [MinedPair(1.25, "a source", "a target", 1, 2), MinedPair(1.125, "another", "one more", 3, 4)]
     write_mined_pairs(folder / "mined.tsv", pairs, with_ids=True)
     write_mined_pairs(folder / "mined.tsv.gz", pairs * 20)
+    write_mined_pairs(folder / "origin.tsv", [replace(pair, cosine=0.5) for pair in pairs], provenance=True)
+    side = SideRecord("a.txt", "0", "a.npy", "1", 5, 5)
+    write_record(MiningRecord(str(folder / "origin.tsv"), "2", side, side, {"pairs": 2}))
     _write_json_formats(folder)
     _write_models(folder)
     (folder / "b.fra").write_text("f1\ta\nf2\tb\n")
@@ -170,6 +175,8 @@ FORMATS = {
     "dictionary": ("dict.txt", (0.5, -3), read_dictionary),
     "mined pairs": ("mined.tsv", (0.1, 0.8), lambda path: list(read_mined_pairs(path))),
     "packed mined pairs": ("mined.tsv.gz", (5, 0.5, -1), lambda path: list(read_mined_pairs(path))),
+    "mined pairs with provenance": ("origin.tsv", (0.1, 0.8, -4), lambda path: list(read_mined_pairs(path))),
+    "record of mined pairs": ("origin.tsv.json", ENDS, lambda path: read_record(path.with_suffix(""))),
     "manifest": ("manifest.json", ENDS, lambda path: manifest.read_manifest(path.parent)),
     "calibration": ("calibration.json", ENDS, calibration.read_calibration),
     "calibration curve": ("curve.tsv", (0, 0.3, 0.8), calibration.read_curve),

@@ -44,6 +44,17 @@ def best(src: np.ndarray, tgt: np.ndarray, k: int, margin: str) -> List[Tuple[fl
     return result
 
 
+def score(
+    src: np.ndarray, tgt: np.ndarray, pairs: Sequence[Tuple[int, int]], k: int, margin: str
+) -> List[Tuple[float, float]]:
+    """(score, cosine) of each given pair of rows, as LASER's mine_bitexts.py --mode score."""
+    forward, backward = neighbours(src, tgt, k)[0], neighbours(tgt, src, k)[0]
+    cosines = [cosine(src[i], tgt[j]) for i, j in pairs]
+    return [
+        (margin_score(a, forward[i].mean(), backward[j].mean(), margin), a) for a, (i, j) in zip(cosines, pairs)
+    ]
+
+
 def mine(
     src: np.ndarray, tgt: np.ndarray, k: int, margin: str, retrieval: str, threshold: float
 ) -> List[Tuple[float, int, int]]:

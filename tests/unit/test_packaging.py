@@ -146,6 +146,6 @@ def test_functions_that_the_readme_names_are_there():
     text = (REPO / "README.md").read_text(encoding="utf-8")
     for module, function in re.findall(r"`(fairseq_distill(?:\.\w+)+)\.(\w+)`", text):
         tree = ast.parse((REPO / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8"))
-        assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, (
+        assert function in {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}, (
             f"{module}.{function}"
         )

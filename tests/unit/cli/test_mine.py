@@ -47,6 +47,17 @@ def test_every_option_reaches_the_search(command, tmp_path):
     assert np.load(tmp_path / "scores.npy").shape == (60,)
 
 
+def test_scores_a_bitext(command, tmp_path, capsys):
+    assert cli_main([*command, "--mode", "score", "--json", "--provenance", "--margin", "distance", "-k", "2"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["mode"], result["pairs"], result["k"], result["threshold"]) == ("score", 30, 2, None)
+    lines = [line.split("\t") for line in (tmp_path / "mined.tsv").read_text().splitlines()]
+    assert [line[1:5] for line in lines] == [[f"src {i}", f"tgt {i}", str(i + 1), str(i + 1)] for i in range(30)]
+    assert json.loads((tmp_path / "mined.tsv.json").read_text())["result"]["margin"] == "distance"
+    assert cli_main([*command, "--mode", "score", "--retrieval", "fwd"]) == 1
+    assert "--retrieval fwd chooses pairs, but --mode score" in capsys.readouterr().err
+
+
 def test_approximate_search_reports_its_recall(command, tmp_path, capsys, caplog, monkeypatch):
     caplog.set_level("INFO")
     monkeypatch.setattr("fairseq_distill.mining.approximate._EXACT_SHARE", 1.1)

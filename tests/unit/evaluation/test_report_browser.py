@@ -116,7 +116,9 @@ def test_looking_a_neighbour_up_turns_to_the_other_side(opened, page):
     opened.click("#n-detail button")
     assert opened.run("document.querySelector('#n-set').value") == "0/1"
     assert opened.text(".asked") == one["texts"][1][str(found)]
+    assert opened.text("#n-command") == one["look_up"]
     opened.choose("#n-set", "1/0")
+    assert opened.text("#n-command") == embedded(page)["sets"][1]["look_up"]
     assert opened.text(".asked") == embedded(page)["sets"][1]["texts"][0]["0"]
 
 

@@ -1,16 +1,26 @@
 """What the page says that a sentence finds: equal to a slow search, agrees with xsim, and keeps to its caps."""
 
+import shlex
+
 import numpy as np
 import pytest
 
+from fairseq_distill.cli.embed import cli_main as embed_command
 from fairseq_distill.errors import DataError
 from fairseq_distill.evaluation.report_html import embedded_json
-from fairseq_distill.evaluation.report_mining import paged_data, sample_mined
-from fairseq_distill.evaluation.report_neighbours import ValidSet, browse, neighbour_data, open_valid_set
+from fairseq_distill.evaluation.report_mining import mining_section, paged_data, sample_mined
+from fairseq_distill.evaluation.report_neighbours import (
+    ValidSet,
+    browse,
+    neighbour_data,
+    neighbour_section,
+    open_valid_set,
+)
 from fairseq_distill.evaluation.xsim import wrong_sentences
 from fairseq_distill.formats.manifest import Corpus, read_manifest
 from fairseq_distill.formats.mined_pairs import MinedPair, write_mined_pairs
 from fairseq_distill.mining.margin import MARGINS
+from tests.reference.encoders import HashEncoder
 from tests.unit.evaluation.report_example import make_run
 
 CORPUS = Corpus("c", "distil", "valid", "swa", 0, "", "", "eng", "", [])
@@ -94,6 +104,20 @@ def test_the_cap_on_bytes_is_kept(run_dir):
     assert 0 < len(small["sets"][0]["ways"][0]["rows"]) < 60 and len(embedded_json(small).encode()) <= 9000
 
 
+def test_the_page_says_how_to_look_up_a_new_sentence(run_dir, monkeypatch, capsys, tmp_path):
+    data = neighbour_data(run_dir, read_manifest(run_dir / "data"), None)
+    words = shlex.split(data["sets"][1]["look_up"])
+    assert words[:3] == ["fairseq-embed", "--path", "checkpoints/checkpoint_best.pt"]
+    page = neighbour_section(data)
+    assert f'<pre id="n-command">{data["sets"][0]["look_up"]}</pre>' in page and "run in the work directory" in page
+    dim = np.load(run_dir / words[5]).shape[1]
+    monkeypatch.setattr("fairseq_distill.embedding.registry.open_encoder", lambda *_: HashEncoder(dim))
+    monkeypatch.chdir(run_dir)
+    (tmp_path / "q").write_text("habari\n")
+    assert embed_command([*words[1:], "--force", "--input", str(tmp_path / "q")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5, "the files are there and belong together"
+
+
 def test_sizes_that_do_not_fit_are_refused_and_absent_files_left_out(run_dir):
     manifest = read_manifest(run_dir / "data")
     corpus = manifest.select("valid")[0]
@@ -122,3 +146,11 @@ def test_pairs_to_page_hold_the_best_the_lowest_and_a_share_of_the_others(tmp_pa
     assert len(embedded_json(data["pairs"]).encode()) <= 2000 and 20 < len(data["pairs"]) < 100
     assert data["pairs"][0] == [1, 2.0, "s0", "t0"]
     assert [line for line, _ in sample_mined(path, None, 5, 900).paged] == list(range(1, 901))
+
+
+def test_the_cosine_of_a_mined_pair_is_shown_where_the_file_has_it(tmp_path):
+    path = tmp_path / "mined.tsv"
+    write_mined_pairs(path, [MinedPair(2.8, "s", "t", 1, 9, 0.123456)], provenance=True)
+    page, data = mining_section(tmp_path, None, path)
+    assert data["pairs"] == [[1, 2.8, "s", "t", 0.123]]
+    assert '2.800<small>cosine 0.123</small>' in page

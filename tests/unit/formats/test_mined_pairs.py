@@ -1,12 +1,13 @@
 """Mined pairs are the TSV of LASER's tool: three fields, no quoting, in the order given."""
 
+import hashlib
 import os
 
 import numpy as np
 import pytest
 
 from fairseq_distill.errors import DataError
-from fairseq_distill.formats.mined_pairs import MinedPair, read_mined_pairs, write_mined_pairs, write_scores
+from fairseq_distill.formats.mined_pairs import MinedPair, line_hash, read_mined_pairs, write_mined_pairs, write_scores
 
 PAIRS = [
     MinedPair(1.25, 'a "quoted" one', "une \u2028 phrase, avec virgule", 3, 1),
@@ -32,6 +33,15 @@ def test_the_bytes_are_plain(tmp_path):
     assert (tmp_path / "plain.tsv").read_text() == '1.250000\ta "quoted" one\tune \u2028 phrase, avec virgule\n'
     write_mined_pairs(tmp_path / "ids.tsv", PAIRS[1:2], with_ids=True)
     assert (tmp_path / "ids.tsv").read_text() == "1.060000\tb\t\t1\t12\n"
+
+
+def test_provenance_follows_the_line_numbers_and_comes_back(tmp_path):
+    pair = MinedPair(1.25, "a\tb", "ሰላም", 3, 1, 0.75)
+    write_mined_pairs(tmp_path / "p.tsv", [pair], provenance=True)
+    ours, theirs = (hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for text in ("a\tb", "ሰላም"))
+    assert (tmp_path / "p.tsv").read_text() == f"1.250000\ta b\tሰላም\t3\t1\t0.750000\t{ours}\t{theirs}\n"
+    assert list(read_mined_pairs(tmp_path / "p.tsv")) == [MinedPair(1.25, "a b", "ሰላም", 3, 1, 0.75, ours, theirs)]
+    assert line_hash("a\tb") == ours != line_hash("a b")
 
 
 def test_a_tab_in_a_sentence_becomes_a_space(tmp_path):
@@ -60,6 +70,8 @@ def test_scores_as_other_tools_print_them(tmp_path):
         ("high\ta\tb", "could not convert string to float: 'high'"),
         ("nan\ta\tb", "the score 'nan' is not a number"),
         ("1.0\ta\tb\tx\t4", "invalid literal for int"),
+        (f"1.0\ta\tb\t3\t4\tnan\t{16 * '0'}\t{16 * '0'}", "the cosine 'nan' is not a number"),
+        (f"1.0\ta\tb\t3\t4\t0.5\t{16 * '0'}\t{15 * '0'}", "'000000000000000' is not the hash of a line"),
     ],
 )
 def test_a_line_that_is_no_pair_is_named(tmp_path, line, said):

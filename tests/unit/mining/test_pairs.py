@@ -12,9 +12,10 @@ from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import sha256_file
 from fairseq_distill.formats.embeddings import EmbeddingInfo, write_info
 from fairseq_distill.formats.mined_pairs import read_mined_pairs
+from fairseq_distill.mining.job import distinct_lines, pair_cosines
 from fairseq_distill.mining.margin import MARGINS
 from fairseq_distill.mining.matching import RETRIEVALS
-from fairseq_distill.mining.pairs import distinct_lines, mine, mine_embeddings
+from fairseq_distill.mining.pairs import mine, mine_embeddings
 from tests.reference import mining as reference
 
 
@@ -109,17 +110,29 @@ def test_repeated_and_blank_lines_are_left_out_and_line_numbers_count_in_the_fil
 def test_distinct_lines(tmp_path):
     path = tmp_path / "text"
     path.write_bytes("b\na\n\nb\r\n a\na\n\t\nc\u2028d\nc".encode())
-    lines, first = distinct_lines(path)
-    assert lines == 9
+    first, stands = distinct_lines(path)
     assert_array_equal(first, [0, 1, 4, 7, 8])
+    assert_array_equal(stands, [0, 1, -1, 0, 2, 1, -1, 3, 4])
 
 
 def test_distinct_lines_across_buffers(tmp_path, monkeypatch):
-    monkeypatch.setattr("fairseq_distill.mining.pairs._LINES_AT_A_TIME", 3)
+    monkeypatch.setattr("fairseq_distill.mining.job._LINES_AT_A_TIME", 3)
     path = tmp_path / "text"
     words = np.random.default_rng(1).integers(0, 30, 200).tolist()
     path.write_text("".join(f"{word}\n" for word in words))
-    assert_array_equal(distinct_lines(path)[1], sorted(words.index(word) for word in set(words)))
+    first, stands = distinct_lines(path)
+    assert_array_equal(first, sorted(words.index(word) for word in set(words)))
+    assert_array_equal(first[stands], [words.index(word) for word in words])
+
+
+def test_cosines_of_pairs_equal_those_one_by_one():
+    rng = np.random.default_rng(1)
+    src, tgt = rng.normal(size=(7, 5)).astype(np.float16), rng.normal(size=(9, 5)).astype(np.float32)
+    tgt[3] = 0
+    rows = np.array([[0, 8], [6, 0], [2, 3], [2, 2]])
+    expected = [reference.cosine(src[i], tgt[j]) for i, j in rows]
+    assert_allclose(pair_cosines(src, tgt, rows[:, 0], rows[:, 1]), expected, atol=1e-6)
+    assert len(pair_cosines(src, tgt, rows[:0, 0], rows[:0, 1])) == 0
 
 
 def test_output_is_the_same_packed_and_on_every_run(corpus):

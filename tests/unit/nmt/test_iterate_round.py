@@ -7,7 +7,7 @@ from dataclasses import replace
 import iterate_round
 import numpy as np
 import pytest
-from iterate_round import Round, best_round, choose_cut, decide, pair_cosines
+from iterate_round import Round, best_round, choose_cut, decide
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.calibration import Calibration, Cut, Setting, write_calibration
@@ -54,18 +54,6 @@ def test_the_cut_reaches_the_precision_with_the_highest_recall_or_is_the_best_f1
     assert choose_cut(calibration(first, second))[1:] == (second.at_precision, "precision")
     without = [replace(setting, at_precision=None) for setting in (first, second)]
     assert choose_cut(calibration(*without)) == (without[0], first.best_f1, "best F1")
-
-
-def test_cosines_of_pairs_equal_those_one_by_one():
-    rng = np.random.default_rng(1)
-    src, tgt = rng.normal(size=(7, 5)).astype(np.float16), rng.normal(size=(9, 5)).astype(np.float32)
-    tgt[3] = 0
-    rows = np.array([[0, 8], [6, 0], [2, 3], [2, 2]])
-    expected = [
-        0.0 if j == 3 else float(np.dot(src[i].astype(float), tgt[j]) / np.linalg.norm(src[i].astype(float)) / np.linalg.norm(tgt[j]))
-        for i, j in rows
-    ]
-    assert pair_cosines(src, tgt, rows, block=3) == pytest.approx(expected, abs=1e-6)
 
 
 PAIRS = [
