@@ -1,39 +1,45 @@
 """Approximate k nearest neighbours in both directions, with the recall that a sample of exact searches shows.
 
-Both sides are cut into clusters. Each source visits the clusters of targets whose centroids are nearly as close to it as the
-nearest one, all visitors of a cluster at once: their cosines to its rows are one matrix product, which serves the
-visitors and the visited alike. Then the targets visit clusters of sources in the same way: a sentence without a
-translation is found from its own side sooner than from the other. What was compared is screened and measured as in the exact
-search, so the only neighbours that are lost are those that were never compared. How far the rows reach follows
-from a sample: rows whose exact neighbours are known say what would have had to be visited, and the cheaper side visits more.
+The vectors are compared in fewer dimensions where a sample shows that this loses next to nothing
+(:mod:`fairseq_distill.mining.reduction`). Both sides are cut into clusters. Each source visits the clusters of targets whose
+centroids are nearly as close to it as the nearest one, all visitors of a cluster at once: their cosines to its rows are one
+matrix product, which serves the visitors and the visited alike (:mod:`fairseq_distill.mining.visits`). Then the targets visit
+clusters of sources in the same way: a sentence without a translation is found from its own side sooner than from the other.
+What was compared is screened, and candidates are measured as in the exact search. How far the rows reach follows from the
+sample: rows whose exact neighbours are known say what would have had to be visited, and the cheaper side visits more.
 """
 
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple, Type
+from typing import Dict, Optional, Tuple, Type
 
 import numpy as np
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.mining.choice import KINDS, kinds_to_try
-from fairseq_distill.mining.clusters import Clusters, assign, choose_visits, cluster_count, train_centroids
+from fairseq_distill.mining.clusters import assign, cluster_count, train_centroids
+from fairseq_distill.mining.codes import Code
 from fairseq_distill.mining.knn import open_sides, search_again, search_rows
 from fairseq_distill.mining.products import Product, block_sizes, padded
 from fairseq_distill.mining.reach import Reach, choose_reach
 from fairseq_distill.mining.recall import Recall, Sample, measure, sample_size
-from fairseq_distill.mining.rows import UnitRows, Workers, spans
-from fairseq_distill.mining.screen import Neighbours, Progress, empty_neighbours, merge, no_neighbours, offer, settle
-from fairseq_distill.mining.topk import Bounds, Candidates
+from fairseq_distill.mining.reduction import LooseCandidates, Reduction, capacity_for, reduce_sides
+from fairseq_distill.mining.rows import UnitRows, Workers
+from fairseq_distill.mining.screen import Neighbours, Progress
+from fairseq_distill.mining.topk import Candidates
+from fairseq_distill.mining.visits import Side, Visit
 
 logger = logging.getLogger(__name__)
 
 _HEIGHT, _WIDTH = 4096, 2048  # of a block: visitors of a cluster, rows of it
-_LEAST_HELD = 256  # rows that visit at a time, at least
 _EXACT_SHARE = 0.5  # of the pairs, from which the exact search is no slower
 _AGAIN_SHARE = 0.02  # of the work done, that may be spent (in float32) on searching rows again exactly
 _AGAIN_FREE = 1 << 26  # pairs that may be compared for it in any case: less than a second
+_NOISE_SHARE = (
+    0.25  # of a product's bound, which hardly any value uses up, that candidates in fewer dimensions are allowed
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class ApproximateReport:
         recall: what was measured.
         searched_again: rows that were searched again exactly, since their neighbours were not certain or not found.
         missing: rows with fewer than k neighbours all the same.
+        dimensions: in which rows were compared before candidates were measured in all.
         seconds: wall time by step.
     """
 
@@ -61,13 +68,14 @@ class ApproximateReport:
     recall: Recall
     searched_again: int
     missing: int
+    dimensions: int
     seconds: Dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """One line for the log."""
         return (
             f"approximate search | a source visits {self.probes[0]:.1f} of {self.clusters[1]:,} clusters, a target "
-            f"{self.probes[1]:.1f} of {self.clusters[0]:,} | {100 * self.visited:.2f} % of the pairs compared | {self.recall}"
+            f"{self.probes[1]:.1f} of {self.clusters[0]:,} | {100 * self.visited:.2f} % of the pairs compared in {self.dimensions:,} dimensions | {self.recall}"
         )
 
 
@@ -115,21 +123,6 @@ def knn_both_approximate(
         return search.sides[0].found, search.sides[1].found, report
 
 
-class _Side:
-    """One side of a search: its rows, their clusters, and what was found for them.
-
-    Attributes:
-        open: rows whose neighbours are not certain, as they are noted.
-    """
-
-    def __init__(self, rows: UnitRows, k: int):
-        self.rows, self.k = rows, k
-        self.clusters: Clusters
-        self.found = no_neighbours(rows.n, k)
-        self.open: List[np.ndarray] = [np.empty(0, np.int64)]
-        self.visits = 0
-
-
 class _Approximate:
     """One search: sources visit clusters of targets, targets those of sources."""
 
@@ -143,25 +136,30 @@ class _Approximate:
         workers: Workers,
         progress: Optional[Progress],
     ):
-        self.sides = _Side(one, min(k, two.n)), _Side(two, min(k, one.n))
+        self.sides = Side(one, min(k, two.n)), Side(two, min(k, one.n))
         self.k, self.precision, self.max_memory, self.workers = k, precision, max_memory, workers
         self.progress = progress
+        self.reduction: Optional[Reduction] = None
         self.seconds: Dict[str, float] = {}
         self.pairs = 0
         self._at = time.monotonic()
 
     def run(self, recall: float, seed: int, reach: Optional[Reach]) -> Optional[ApproximateReport]:
         """None: to compare all pairs would be no more work."""
-        product = self._product()
-        for number, side in enumerate(self.sides):
-            centroids = train_centroids(side.rows, cluster_count(side.rows.n), seed + number, product)
-            side.clusters = assign(side.rows, centroids, product)
-        self._lap("clusters")
+        one, two = self.sides
         samples = self._samples(seed)
         self._lap("sample")
-        one, two = self.sides
         if reach is None:
-            reach, share = choose_reach(samples, (one.rows, two.rows), (one.clusters, two.clusters), recall, product)
+            self._reduce(samples, recall)
+            self._lap("reduction")
+        product = self._product()
+        for number, side in enumerate(self.sides):
+            centroids = train_centroids(side.low, cluster_count(side.low.n), seed + number, product)
+            side.clusters = assign(side.low, centroids, product)
+        self._lap("clusters")
+        if reach is None:
+            wanted = min(1.0, recall + (0.0 if self.reduction is None else self.reduction.lost))
+            reach, share = choose_reach(samples, (one.low, two.low), (one.clusters, two.clusters), wanted, product)
             if share > _EXACT_SHARE:
                 logger.info(f"recall {recall:g} takes {100 * share:.0f} % of all pairs: the exact search is used")
                 return None
@@ -169,6 +167,10 @@ class _Approximate:
         del product
         again = self._again(one, two) + self._again(two, one)
         self._lap("again")
+        return self._report(samples, recall, reach, again)
+
+    def _report(self, samples: Tuple[Sample, Sample], recall: float, reach: Reach, again: int) -> ApproximateReport:
+        one, two = self.sides
         found = measure(samples, one.found, two.found)
         report = ApproximateReport(
             clusters=(len(one.clusters.centroids), len(two.clusters.centroids)),
@@ -179,6 +181,7 @@ class _Approximate:
             recall=found,
             searched_again=again,
             missing=sum(int((side.found.indices < 0).any(axis=1).sum()) for side in self.sides),
+            dimensions=one.low.dim,
             seconds=self.seconds,
         )
         logger.info(str(report))
@@ -193,9 +196,17 @@ class _Approximate:
         now = time.monotonic()
         self.seconds[step], self._at = round(now - self._at, 3), now
 
+    def _reduce(self, samples: Tuple[Sample, Sample], recall: float) -> None:
+        one, two = self.sides
+        self.reduction = reduce_sides(
+            (one.rows, two.rows), samples, self.k, recall, self.precision, self.max_memory, self.workers
+        )
+        if self.reduction is not None:
+            one.low, two.low = self.reduction.sides
+
     def _product(self) -> Product:
         """The kind that is asked for or pays, where it keeps its bound on the first rows; else float32."""
-        one, two = (side.rows for side in self.sides)
+        one, two = (side.low for side in self.sides)
         kinds = kinds_to_try(self.precision, one.n, two.n, one.dim)
         for name, following in zip(kinds, [*kinds[1:], ""]):
             try:
@@ -205,7 +216,8 @@ class _Approximate:
                     raise
                 logger.info(f"{error} {following} is used")
                 continue
-            self.bounds = product.bounds(one, two)
+            self.bounds = bounds = product.bounds(one, two)
+            self.sides[0].slack, self.sides[1].slack = bounds.forward, bounds.backward
             height, width = min(one.n, len(product.one)), min(two.n, len(product.two))
             product.load(one, 0, height, first=True)
             product.load(two, 0, width, first=False)
@@ -215,7 +227,7 @@ class _Approximate:
         return product
 
     def _made(self, kind: Type[Product]) -> Product:
-        dim, most = self.sides[0].rows.dim, max(side.rows.n for side in self.sides)
+        dim, most = self.sides[0].low.dim, max(side.rows.n for side in self.sides)
         height, width = block_sizes(kind, dim, self.max_memory // 2, _HEIGHT, _WIDTH)
         return kind(min(height, padded(most)), min(width, padded(most)), dim, self.workers)
 
@@ -231,89 +243,30 @@ class _Approximate:
             own.rows.release()
         return found[0], found[1]
 
+    def _candidates(self, slack: np.ndarray, n: int, k: int, code: Code) -> Candidates:
+        """Of n rows; ``slack``, their part of the bounds, counts where all that is above it can be kept."""
+        if self.reduction is None:
+            return self.bounds.candidates(slack, n, k, code)
+        noise = _NOISE_SHARE * float(np.max(slack))
+        return LooseCandidates(n, k, capacity_for(k), code, np.asarray(self.reduction.slack + noise))
+
     def _visit_both(self, reach: Reach, product: Product) -> None:
         one, two = self.sides
-        bounds = self.bounds
-        turned = Bounds(bounds.backward, bounds.forward, bounds.relative, bounds.per_neighbour, bounds.spare)
         rounds = [
-            (visitors, visited, far, own)
-            for visitors, visited, far, own in ((one, two, reach[0], bounds), (two, one, reach[1], turned))
-            if far is not None
+            (side, other, far) for side, other, far in ((one, two, reach[0]), (two, one, reach[1])) if far is not None
         ]
-        for number, (visitors, visited, far, own) in enumerate(rounds):
-            self._visit(visitors, visited, far, own, product, number / len(rounds), 1 / len(rounds))
-            self._lap("sources" if visitors is one else "targets")
+        total = one.rows.n * two.rows.n
+        for number, (side, other, far) in enumerate(rounds):
 
-    def _visit(
-        self, side: _Side, other: _Side, reach: float, bounds: Bounds, product: Product, done: float, share: float
-    ) -> None:
-        """All visits of one side, as many visitors at a time as memory holds.
-
-        Args:
-            bounds: forward of ``side``, backward of ``other``.
-            done, share: of the whole search, before this round and in it.
-        """
-        one, order = side.rows, other.clusters.order
-        base = other.rows.subset(order)
-        slack = bounds.backward[order] if bounds.backward.ndim else bounds.backward
-        columns = bounds.candidates(slack, base.n, other.k, product.code)
-        size = self._visitors_at_a_time(product, len(other.clusters.centroids))
-        held = product.empty(min(size, one.n))
-        for low, high in spans(0, one.n, size):
-            product.fill(held, one, low, high)
-            one.release()
-            own = bounds.forward[low:high] if bounds.forward.ndim else bounds.forward
-            rows = bounds.candidates(own, high - low, side.k, product.code)
-            visits = choose_visits(held, high - low, other.clusters.centroids, reach, product)
-            side.visits += len(visits.rows)
-            pairs = np.diff(visits.starts) * other.clusters.sizes
-            compared = 0
-            for cluster in np.flatnonzero(pairs):
-                span = int(other.clusters.starts[cluster]), int(other.clusters.starts[cluster + 1])
-                self._meet(base, span, held, low, visits.of(int(cluster)).astype(np.int64), rows, columns, product)
-                compared += int(pairs[cluster])
+            def show(share: float, before: int = number) -> None:
                 if self.progress is not None:
-                    part = (low + (high - low) * compared / int(pairs.sum())) / one.n
-                    self.progress(int((done + share * part) * one.n * base.n), one.n * base.n)
-            self.pairs += compared
-            found = empty_neighbours(high - low, side.k)
-            side.open.append(low + rows.filled(settle(rows, one, base, 0, found, self.workers, order, low)))
-            merge(side.found, slice(low, high), found)
-        del held
-        found = empty_neighbours(base.n, other.k)
-        other.open.append(order[columns.filled(settle(columns, base, one, 0, found, self.workers))])
-        merge(other.found, order, found)
-        one.release()
-        base.release()
+                    self.progress(int((before + share) / len(rounds) * total), total)
 
-    def _meet(
-        self,
-        base: UnitRows,
-        span: Tuple[int, int],
-        held: Any,
-        low: int,
-        visitors: np.ndarray,
-        rows: Candidates,
-        columns: Candidates,
-        product: Product,
-    ) -> None:
-        """Compare the visitors, rows of ``held`` (its first is row ``low``), with the cluster that is ``span`` of base."""
-        for left, right in spans(*span, len(product.two)):
-            product.load(base, left, right, first=False)
-            for start, stop in spans(0, len(visitors), len(product.one)):
-                ids = visitors[start:stop]
-                product.pick(held, ids)
-                block = product.multiply(len(ids), right - left)
-                offer(block, rows, ids, columns, (left, right), self.workers, low + ids, left)
-        base.release_if_large()
+            visit = Visit(side, other, far, product, self._candidates, self.max_memory, self.workers, show)
+            self.pairs += visit.run()
+            self._lap("sources" if side is one else "targets")
 
-    def _visitors_at_a_time(self, product: Product, count: int) -> int:
-        """Rows that max_memory has room for beside the product's buffers and the centroids."""
-        row = product.row_bytes(product.dim)
-        taken = product.bytes_needed(len(product.one), len(product.two), product.dim) + count * row
-        return max(_LEAST_HELD, (self.max_memory - taken) // row)
-
-    def _again(self, side: _Side, other: _Side) -> int:
+    def _again(self, side: Side, other: Side) -> int:
         """Search the open rows exactly as far as that is cheap, those with missing neighbours first."""
         ids = np.unique(np.concatenate([*side.open, np.flatnonzero((side.found.indices < 0).any(axis=1))]))
         missing = (side.found.indices[ids] < 0).any(axis=1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Dict, Tuple
 
 from fairseq_distill import defaults
-from fairseq_distill.mining import approximate, clusters, knn, rows, screen
+from fairseq_distill.mining import approximate, clusters, knn, rows, screen, visits
 from fairseq_distill.mining.choice import KINDS
 from fairseq_distill.mining.machine import Machine
 from fairseq_distill.mining.products import block_sizes
@@ -114,7 +114,7 @@ def approximate_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: i
     visits = (n + m) / 2 * defaults.PLAN_PROBES
     item = kind.row_bytes(dim)
     taken = kind.bytes_needed(height, width, dim) + item * max(counts)
-    at_once = max(approximate._LEAST_HELD, (max_memory - taken) // item)
+    at_once = max(visits._LEAST_HELD, (max_memory - taken) // item)
     held, shards = min(max(n, m), at_once), -(-n // at_once) + -(-m // at_once)
     samples = sample_size(n) * m + sample_size(m) * n
     training = sum(

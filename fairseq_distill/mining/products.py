@@ -48,8 +48,8 @@ class Float32Product:
         """Room for n rows in the product's own type."""
         return np.empty((n, self.dim), np.float32)
 
-    def fill(self, into: np.ndarray, rows: UnitRows, start: int, stop: int) -> None:
-        """Unit rows start..stop into the first of ``into``, which :meth:`empty` made."""
+    def fill(self, into: np.ndarray, rows: UnitRows, start: int, stop: int, first: bool = True) -> None:
+        """Unit rows start..stop into the first of ``into``, which :meth:`empty` made, as rows (``first``) or as columns."""
         self.workers.each(lambda s: rows.load(start + s[0], start + s[1], into[s[0] :]), spans(0, stop - start, 256))
 
     def load(self, rows: UnitRows, start: int, stop: int, first: bool) -> None:
@@ -64,7 +64,7 @@ class Float32Product:
         self.one[len(ids) : padded(len(ids))] = 0
 
     def hold(self, unit: np.ndarray, first: bool) -> np.ndarray:
-        """Unit rows, float32, in the product's own type, as rows (``first``) or as columns; those of :meth:`fill` are rows."""
+        """Unit rows, float32, in the product's own type, as rows (``first``) or as columns."""
         return unit
 
     def scores(self, held: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -84,6 +84,9 @@ class Float32Product:
     def lanes(self, max_memory: int) -> Iterator["List[Product]"]:
         """Products that may multiply at the same time: itself alone, since its BLAS has threads of its own."""
         yield [self]
+
+    def enter(self) -> None:
+        """Called by a thread before its first work with a lane."""
 
     @classmethod
     def lane_bytes(cls, height: int, width: int, dim: int, max_memory: int, threads: int) -> int:
@@ -205,10 +208,7 @@ class TorchProduct(ABC):
         room = max_memory - cls._shared_bytes(height, width, dim)
         return max(1, min(threads, room // cls._one_lane_bytes(height, width, dim)))
 
-    def fill(self, into: Any, rows: UnitRows, start: int, stop: int) -> None:
-        self._fill(into, rows, start, stop, True)
-
-    def _fill(self, into: Any, rows: UnitRows, start: int, stop: int, first: bool) -> None:
+    def fill(self, into: Any, rows: UnitRows, start: int, stop: int, first: bool = True) -> None:
         for low, high in spans(start, stop, len(self.unit)):
             self._load_unit(rows, low, high)
             self._convert(self.torch.from_numpy(self.unit[: high - low]), into[low - start : high - start], first)
@@ -218,11 +218,14 @@ class TorchProduct(ABC):
         """Unit rows, float32, into ``into`` of the product's own type, as rows (``first``) or as columns."""
 
     def load(self, rows: UnitRows, start: int, stop: int, first: bool) -> None:
-        if self.one_thread:
-            self.torch.set_num_threads(1)  # of the thread that calls, before its first work
+        self.enter()
         into = self.one if first else self.two
-        self._fill(into, rows, start, stop, first)
+        self.fill(into, rows, start, stop, first)
         into[stop - start : padded(stop - start)] = 0
+
+    def enter(self) -> None:
+        if self.one_thread:
+            self.torch.set_num_threads(1)  # of the thread that calls
 
     def pick(self, held: Any, ids: np.ndarray) -> None:
         self.torch.index_select(held, 0, self.torch.from_numpy(ids), out=self.one[: len(ids)])
@@ -280,7 +283,9 @@ class BFloat16Product(TorchProduct):
         tall, wide = padded(height), padded(width)
         block = self.cosines[: tall * wide].view(tall, wide)
         self.torch.mm(self.one[:tall], self.two[first : first + wide].t(), out=block.view(self.torch.bfloat16))
-        return block.numpy()
+        entries: np.ndarray = block.numpy()
+        entries[:, width:] = self.code.lowest  # the columns beyond need not be padding
+        return entries
 
     def within_bound(self, block: np.ndarray) -> bool:
         """Whether a sample of the block just made keeps the bound on its additions and final rounding."""

@@ -89,6 +89,17 @@ class UnitRows:
         least = _SMALLEST_HALF_NORM if rows.dtype == np.float16 else _SMALLEST_NORM
         self._extreme = bool(sizes.size and (sizes.max() > _LARGEST_NORM or sizes.min() < least))
 
+    @classmethod
+    def plain(cls, rows: np.ndarray, name: str, workers: Workers) -> "UnitRows":
+        """``rows`` [N, E], no longer than 1, as they are: their products, not their cosines, are what a search finds."""
+        plain = object.__new__(cls)
+        plain.name, plain.index, plain._workers = name, None, workers
+        plain._map, plain._rows = None, np.asarray(rows)
+        plain.n, plain.dim = rows.shape
+        plain.norms = plain.scale = np.ones(len(rows))
+        plain._extreme = False
+        return plain
+
     def subset(self, ids: np.ndarray) -> "UnitRows":
         """The rows ``ids`` (ascending) of these, without measuring them again."""
         part = object.__new__(UnitRows)
@@ -100,7 +111,8 @@ class UnitRows:
     def copied(self, ids: np.ndarray) -> "UnitRows":
         """:meth:`subset`, in memory: scattered rows of a memory map would have nearly all of its pages in use."""
         part = self.subset(ids)
-        part._rows, part._map, part.index = self._rows.take(part.index, axis=0), None, None
+        part._rows = self._rows.take(ids if self.index is None else self.index[ids], axis=0)
+        part._map = part.index = None
         self.release()
         return part
 
@@ -170,7 +182,7 @@ def exact_cosines(
     starts = np.flatnonzero(np.diff(one_ids, prepend=-1))
     counts = np.diff(starts, append=len(one_ids))
     order = np.argsort(counts, kind="stable")
-    edges = np.flatnonzero(np.diff(counts[order], prepend=0, append=0))
+    edges = np.flatnonzero(np.diff(counts[order], prepend=0, append=0)).tolist()
     size = max(1, _GATHERED // one.dim)
     pieces = [
         (order[low:high], int(counts[order[start]]))

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.mining import approximate as module
+from fairseq_distill.mining import visits
 from fairseq_distill.mining.approximate import knn_both_approximate
 from fairseq_distill.mining.knn import Neighbours, knn_both
 from fairseq_distill.mining.margin import best_candidates, neighbourhood_means
@@ -40,7 +41,7 @@ def assert_same(first: Neighbours, second: Neighbours):
 )
 def test_equals_exact_when_all_clusters_are_visited(n, m, precision, reach, monkeypatch):
     pytest.importorskip("torch")
-    monkeypatch.setattr(module, "_LEAST_HELD", 100)  # several rounds of visitors
+    monkeypatch.setattr(visits, "_LEAST_HELD", 100)  # several rounds of visitors
     monkeypatch.setattr(module, "_HEIGHT", 64)
     monkeypatch.setattr(module, "_WIDTH", 32)
     src, tgt = topics(n, m, 1) if n > 9 else (rows[:size] for rows, size in zip(topics(20, 900, 1), (n, m)))

@@ -8,11 +8,12 @@ from fairseq_distill import defaults
 from fairseq_distill.mining import clusters as module
 from fairseq_distill.mining.clusters import (
     assign,
-    choose_visits,
     cluster_count,
     reach_needed,
     shares_visited,
     train_centroids,
+    visit_limits,
+    visitors,
 )
 from fairseq_distill.mining.products import Float32Product
 from fairseq_distill.mining.rows import UnitRows, Workers
@@ -93,12 +94,13 @@ def test_visits_equal_a_loop(reach, product, monkeypatch):
     rows, _ = bunches(130, 130, 6)
     unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     clusters = assign(unit_rows(rows, product), train_centroids(unit_rows(rows, product), 9, 1, product), product)
-    visits = choose_visits(unit, 130, clusters.centroids, reach, product)
+    limits = visit_limits(unit, 130, clusters.centroids, reach, product)
+    visits = [np.flatnonzero(row) for row in visitors(unit, limits, clusters.centroids, product)]
     scores = unit @ clusters.centroids.T
     compared = 0
     for cluster in range(9):
-        wanted = [i for i in range(130) if scores[i].max() - scores[i, cluster] <= np.float32(reach)]
-        assert visits.of(cluster).tolist() == wanted
+        wanted = [i for i in range(130) if scores[i].max() - scores[i, cluster] <= np.float32(reach + 1e-6)]
+        assert visits[cluster].tolist() == wanted
         compared += len(wanted) * clusters.sizes[cluster]
     shares = shares_visited(unit_rows(rows, product), clusters, np.array([-1.0, reach]), product)
     assert shares.tolist() == pytest.approx([0, compared / 130**2])
@@ -115,9 +117,11 @@ def test_a_row_that_reaches_as_far_as_needed_visits_the_cluster(product):
     needed = reach_needed(unit, centroids, wanted, product)
     assert needed.min() >= 0 and needed.max() > 0.1
     for row in np.flatnonzero(needed > 0):
-        enough = choose_visits(held, 64, centroids, needed[row] + 1e-6, product)
-        too_little = choose_visits(held, 64, centroids, needed[row] - 1e-5, product)
-        assert row in enough.of(wanted[row]) and row not in too_little.of(wanted[row])
+        enough, too_little = (
+            visitors(held, visit_limits(held, 64, centroids, reach, product), centroids, product)
+            for reach in (needed[row] + 1e-6, needed[row] - 1e-5)
+        )
+        assert enough[wanted[row], row] and not too_little[wanted[row], row]
 
 
 def test_cluster_count_grows_with_the_root():

@@ -1,0 +1,144 @@
+"""Embeddings in fewer dimensions, for an approximate search: the directions in which they differ most.
+
+What sentences mean takes few of the dimensions that their vectors have. Rows projected on the leading eigenvectors of their
+second moments keep most of every cosine, and comparing them costs a fraction. Whether that loses nearest neighbours is not
+assumed: for rows whose exact neighbours are known it is counted how far behind the best of all these fall.
+"""
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from typing import Optional, Sequence, Tuple
+
+import numpy as np
+
+from fairseq_distill.mining.knn import search_rows
+from fairseq_distill.mining.recall import Sample
+from fairseq_distill.mining.rows import UnitRows, Workers, exact_cosines, spans
+from fairseq_distill.mining.topk import Candidates, Settled
+
+logger = logging.getLogger(__name__)
+
+WIDTHS = (128, 256)  # tried in turn, where the rows are at least twice as wide
+_SAMPLE = 8192  # rows of each side that say which directions count
+_SPENT = 0.2  # share of the neighbours that may be lost, that fewer dimensions may lose
+_ROWS = 1024  # projected at a time
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Both sides in fewer dimensions.
+
+    Attributes:
+        sides: rows as they are, not of unit length.
+        slack: how far behind the k-th best product of a row its nearest neighbours' may be.
+        lost: share of the sample whose nearest neighbour is further behind, or not among the best ``capacity``.
+    """
+
+    sides: Tuple[UnitRows, UnitRows]
+    slack: float
+    lost: float
+
+
+class LooseCandidates(Candidates):
+    """Candidates by products in fewer dimensions: what lies within the slack is measured, and nothing else is promised."""
+
+    def settled(self, start: int, stop: int) -> Settled:
+        found = super().settled(start, stop)
+        return found._replace(complete=np.ones(stop - start, bool))
+
+    def ceiling(self, values: np.ndarray, start: int, stop: int) -> np.ndarray:
+        floor = self._floor(values[:, -self.k], self.slack[start:stop])
+        return np.where(values >= floor[:, None], np.inf, -np.inf)
+
+
+def capacity_for(k: int) -> int:
+    """Candidates of a row, by products in fewer dimensions, that are measured."""
+    return 4 * k + 8
+
+
+def reduce_sides(
+    sides: Tuple[UnitRows, UnitRows],
+    samples: Tuple[Sample, Sample],
+    k: int,
+    recall: float,
+    precision: str,
+    max_memory: int,
+    workers: Workers,
+) -> Optional[Reduction]:
+    """The least of WIDTHS that keeps nearly all nearest neighbours of the samples among the candidates; None: none does.
+
+    Args:
+        sides: sources and targets; samples: rows of them with their exact neighbours.
+        recall: wanted of the search; of what it may lose a part is spent here.
+    """
+    widths = [width for width in WIDTHS if 2 * width <= sides[0].dim]
+    if not widths:
+        return None
+    axes = leading_axes(sides)
+    for width in widths:
+        low = (
+            project(sides[0], axes[:, :width], max_memory, workers),
+            project(sides[1], axes[:, :width], max_memory, workers),
+        )
+        slack, lost = _cost(low, samples, k, _SPENT * (1 - recall), precision, max_memory, workers)
+        logger.info(
+            f"{width} of {sides[0].dim:,} dimensions lose {100 * lost:.2f} % of the sample's nearest neighbours"
+        )
+        if lost <= _SPENT * (1 - recall):
+            return Reduction(low, slack, lost)
+    return None
+
+
+def leading_axes(sides: Sequence[UnitRows], seed: int = 1) -> np.ndarray:
+    """float32 [E, E]: eigenvectors of the second moments of samples of all sides together, the largest first."""
+    random = np.random.default_rng(seed)
+    moments = np.zeros((sides[0].dim, sides[0].dim))
+    for rows in sides:
+        size = min(rows.n, _SAMPLE)
+        part = rows.subset(np.sort(random.choice(rows.n, size, replace=False)))
+        unit = np.empty((size, rows.dim), np.float32)
+        part.load(0, size, unit)
+        moments += unit.T @ unit / size
+        rows.release()
+    return np.ascontiguousarray(np.linalg.eigh(moments)[1][:, ::-1], np.float32)
+
+
+def project(rows: UnitRows, axes: np.ndarray, max_memory: int, workers: Workers) -> UnitRows:
+    """``rows`` on ``axes`` float32 [E, D], as float16: in memory, or where they take more than max_memory in a file without name."""
+    shape = rows.n, axes.shape[1]
+    if 2 * shape[0] * shape[1] <= max_memory:
+        low = np.empty(shape, np.float16)
+    else:
+        low = np.memmap(tempfile.TemporaryFile(prefix="fairseq_distill."), np.float16, "w+", shape=shape)
+    unit = np.empty((min(rows.n, _ROWS), rows.dim), np.float32)
+    for start, stop in spans(0, rows.n, len(unit)):
+        here = unit[: stop - start]
+        workers.each(lambda s: rows.load(start + s[0], start + s[1], here[s[0] :]), spans(0, stop - start, 128))
+        low[start:stop] = here @ axes
+        rows.release_if_large()
+    rows.release()
+    return UnitRows.plain(low, rows.name, workers)
+
+
+def _cost(
+    low: Tuple[UnitRows, UnitRows],
+    samples: Tuple[Sample, Sample],
+    k: int,
+    budget: float,
+    precision: str,
+    max_memory: int,
+    workers: Workers,
+) -> Tuple[float, float]:
+    """(slack, share lost) as in :class:`Reduction`, the slack so that no more than ``budget`` is lost by it."""
+    behind, seen = [], []
+    for own, other, sample in zip(low, low[::-1], samples):
+        part, capacity = own.subset(sample.ids), min(capacity_for(k), other.n)
+        found = search_rows(part, other, capacity, False, precision, max_memory, workers, None)[0]
+        nearest, product = sample.exact.indices[:, 0], np.empty(part.n, np.float32)
+        exact_cosines(part, np.arange(part.n), other, nearest, workers, product)
+        behind.append(found.cosines[:, min(k, capacity) - 1] - product)
+        seen.append((found.indices == nearest[:, None]).any(axis=1) | (product >= found.cosines[:, -1]))
+    slack = max(0.0, *(float(np.quantile(gaps, 1 - budget / 2, method="higher")) for gaps in behind))
+    lost = max(float((~within | (gaps > slack)).mean()) for gaps, within in zip(behind, seen))
+    return slack, lost
