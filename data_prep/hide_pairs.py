@@ -112,7 +112,7 @@ def hidden_text(
     """
     lines = [own[row] for row in rows]
     origins = [f"{bitext}\t{row + 1}" for row in rows]
-    names = [f"{path}\t{number}" for path, side in mono for number in range(1, len(side) + 1)]
+    begins = np.cumsum([0, *(len(side) for _, side in mono)])
     every = [line for _, side in mono for line in side]
     (keys,) = side_keys([every])
     first = np.zeros(len(keys), dtype=bool)
@@ -128,9 +128,10 @@ def hidden_text(
     for reason, dropped in reasons.items():
         counts[reason] = int((left & dropped).sum())
         left &= ~dropped
-    for place in np.flatnonzero(left):
+    for place in np.flatnonzero(left).tolist():
+        file = int(np.searchsorted(begins, place, "right")) - 1
         lines.append(every[place])
-        origins.append(names[place])
+        origins.append(f"{mono[file][0]}\t{place - begins[file] + 1}")
     order = np.random.default_rng(seed).permutation(len(lines))
     return [lines[place] for place in order], [origins[place] for place in order], counts
 
