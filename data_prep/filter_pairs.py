@@ -22,6 +22,7 @@ from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import atomic_path, require_folder, write_text
 from fairseq_distill.formats.lines import count_lines, require_same_length, write_lines
 from fairseq_distill.formats.mined_pairs import read_mined_pairs
+from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.languages import parse_pair
 from fairseq_distill.progress import Progress, counted
 
@@ -150,6 +151,7 @@ def main(args: Namespace) -> None:
     if args.threshold is not None and args.mined is None:
         raise ConfigError("--threshold needs --mined: a bitext has no scores.")
     langs = [language.code for language in parse_pair(args.pair)]
+    warn_of_unknown(langs)
     require_folder(f"{args.output}.{langs[0]}")
     pairs = read_pairs(args.mined, args.input, langs)
     hidden = [evaluation_keys([path for path in args.hidden if path.endswith(f".{lang}")], 1) for lang in langs]

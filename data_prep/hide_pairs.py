@@ -21,6 +21,7 @@ from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error, write_text
 from fairseq_distill.formats.lines import require_same_length, write_lines
+from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.languages import parse_pair
 
 logger = logging.getLogger(__name__)
@@ -139,6 +140,7 @@ def hidden_text(
 def main(args: Namespace) -> None:
     """Write the parts, the two texts with the origin of each line, and the counts."""
     codes = [language.code for language in parse_pair(args.pair)]
+    warn_of_unknown(codes)
     for name in ("hide", "alone", "keep"):
         if (getattr(args, name) or 0) < 0 or (name == "hide" and args.hide < 1):
             raise ConfigError(f"--{name} is {getattr(args, name)}; it must be {1 if name == 'hide' else 0} or more.")
