@@ -11,6 +11,7 @@ Datasets, chapter 3 (banding).
 
 import functools
 import logging
+import time
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _BANDS, _ROWS = 16, 4
 _CHUNK = 20_000  # lines at a time
+_TIMED_CHUNK = 1_000  # the same where the time is bounded
 _PAIRS = 1 << 20  # candidate pairs at a time, before those of several bands are made one
 _SHARED = 1 << 22  # n-grams looked up at a time, to count those that pairs share
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # the golden ratio in 64 bits: odd, without pattern
@@ -216,7 +218,11 @@ class NearDuplicateIndex:
                 yield pairs[part] // width, pairs[part] % width
 
     def audit(
-        self, lines: Iterable[str], examples: int = defaults.LEAKAGE_EXAMPLES, total: Optional[int] = None
+        self,
+        lines: Iterable[str],
+        examples: int = defaults.LEAKAGE_EXAMPLES,
+        total: Optional[int] = None,
+        seconds: Optional[float] = None,
     ) -> Leakage:
         """Look for the evaluation text in other text, which is read once, a chunk at a time.
 
@@ -224,12 +230,14 @@ class NearDuplicateIndex:
             lines: the other text.
             examples: how many to keep of identical and of near lines; of the near ones, different evaluation lines.
             total: how many lines there are, for the progress.
+            seconds: after which no further chunk is read; ``lines`` of what comes back says how many were.
         """
         result = Leakage(0, 0, 0, len(self.lines), 0, self.threshold)
         hit = np.zeros(len(self.lines), bool)
         shown: Dict[bool, List[NearDuplicate]] = {True: [], False: []}
         progress = Progress("audit", total, unit="lines")
-        for chunk in _chunks(lines):
+        start = time.monotonic()
+        for chunk in _chunks(lines, None if seconds is None else _TIMED_CHUNK):
             similarity, found = self.find(chunk)
             for row in np.flatnonzero(found >= 0):
                 other = int(found[row])
@@ -243,6 +251,8 @@ class NearDuplicateIndex:
                 hit[other] = True
             result.lines += len(chunk)
             progress.add(len(chunk))
+            if seconds is not None and time.monotonic() - start > seconds:
+                break
         progress.line.wipe()
         hit_texts = {self.texts[row] for row in np.flatnonzero(hit)}
         result.evaluation_hit = sum(text in hit_texts for text in self.texts)
