@@ -290,7 +290,13 @@ def parser() -> argparse.ArgumentParser:
         help="lines taken from one corpus, evenly over it",
     )
     add("--lock", default=str(SHARED), metavar="FILE", help="checksums that corpora must have when they are fetched")
-    add("--accept-changed", nargs="+", default=[], metavar="ID", help="take these corpora although they are not what they were")
+    add(
+        "--accept-changed",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="take these corpora although they are not what they were",
+    )
     add("--attempts", type=int, default=defaults.FETCH_ATTEMPTS, metavar="N", help="attempts at one corpus")
     add(
         "--wait-s",

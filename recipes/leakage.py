@@ -67,12 +67,12 @@ def audit_training(
     sides = [(corpus.id, lang, data / text) for corpus in manifest.select("valid") for lang, text in texts_of(corpus)]
     samples: Dict[str, List[str]] = {}
     result = []
-    for name, lang, text in sides:
-        files = training.get(lang, {})
-        total = sum(files.values())
+    for name, lang, path in sides:
+        known = training.get(lang, {})
+        total = sum(known.values())
         if lang not in samples:
-            samples[lang] = sample(list(files), total, limit)
-        found = NearDuplicateIndex(read_lines(text)).audit(
+            samples[lang] = sample(list(known), total, limit)
+        found = NearDuplicateIndex(read_lines(path)).audit(
             samples[lang], total=len(samples[lang]), seconds=seconds / len(sides)
         )
         result.append(SetLeakage(name, lang, total, found))
@@ -81,10 +81,16 @@ def audit_training(
 
 def leakage_lines(entries: List[SetLeakage]) -> List[str]:
     """What to print of it."""
-    said = [f"near-duplicates of evaluation lines in the training text (Jaccard index {defaults.NEAR_DUPLICATE:g} or more)"]
+    said = [
+        f"near-duplicates of evaluation lines in the training text (Jaccard index {defaults.NEAR_DUPLICATE:g} or more)"
+    ]
     for one in entries:
         looked = f"{one.found.lines:,}"
-        looked += " training lines" if one.found.lines == one.training_lines else f" of {one.training_lines:,} training lines, sampled"
+        looked += (
+            " training lines"
+            if one.found.lines == one.training_lines
+            else f" of {one.training_lines:,} training lines, sampled"
+        )
         said.append(
             f"{one.valid_set}, {one.lang}: {one.found.evaluation_hit:,} of {one.found.evaluation_lines:,} lines have one "
             f"({one.found.identical:,} identical and {one.found.near:,} near among {looked})"

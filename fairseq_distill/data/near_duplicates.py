@@ -204,7 +204,9 @@ class NearDuplicateIndex:
         In text of one template all lines share bands with all: the blocks bound the memory, not the number of pairs.
         """
         bands, sizes, width = grams.bands(), np.diff(grams.starts), np.int64(len(self.distinct))
-        edges = [[np.searchsorted(self.keys[:, b], bands[:, b], side) for b in range(_BANDS)] for side in ("left", "right")]
+        edges = [
+            [np.searchsorted(self.keys[:, b], bands[:, b], side) for b in range(_BANDS)] for side in ("left", "right")
+        ]
         low, counts = np.array(edges[0]), np.array(edges[1]) - np.array(edges[0])  # [bands, N]
         for lines in _parts(counts.sum(axis=0), _PAIRS):
             pieces: List[np.ndarray] = []

@@ -117,7 +117,13 @@ def check(python, program, export, lines, student, folder):
 
 @pytest.fixture(scope="module")
 def laser_python(tmp_path_factory):
-    return environment(tmp_path_factory.mktemp("laser") / "venv", "torch", *LASER_NEEDS, lent=("torch", "fairseq-fixed"), alone=(LASER,))
+    return environment(
+        tmp_path_factory.mktemp("laser") / "venv",
+        "torch",
+        *LASER_NEEDS,
+        lent=("torch", "fairseq-fixed"),
+        alone=(LASER,),
+    )
 
 
 @pytest.mark.parametrize("name", FITTING)

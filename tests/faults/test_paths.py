@@ -187,7 +187,9 @@ def bash(script, cwd, **environment):
     """What a piece of shell says and answers; standard input is a pipe that nothing comes through."""
     command = ["bash", "-c", f"source '{REPO}/recipes/common.sh'; {script}"]
     variables = {**os.environ, "FAIRSEQ_DISTILL_VENV": "none", **environment}
-    return subprocess.run(command, capture_output=True, text=True, env=variables, check=False, cwd=cwd, input="", timeout=60)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=variables, check=False, cwd=cwd, input="", timeout=60
+    )
 
 
 @names

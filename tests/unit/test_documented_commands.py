@@ -45,7 +45,11 @@ def parser_of(run):
 
 def programs(folder):
     """The Python files of a folder that are run as programs."""
-    return [path for path in sorted((REPO / folder).glob("*.py")) if '__name__ == "__main__"' in path.read_text(encoding="utf-8")]
+    return [
+        path
+        for path in sorted((REPO / folder).glob("*.py"))
+        if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+    ]
 
 
 def cell(text):
@@ -124,13 +128,21 @@ def document():
 
 
 def test_every_option_stands_in_the_document_as_the_parsers_have_it():
-    assert DOCUMENT.read_text(encoding="utf-8") == document(), f"write it again: python {Path(__file__).relative_to(REPO)}"
+    assert DOCUMENT.read_text(encoding="utf-8") == document(), (
+        f"write it again: python {Path(__file__).relative_to(REPO)}"
+    )
 
 
 def test_what_was_found():
     """The page is no empty one: each kind of program is there, and the options of one of them."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    for name in ("fairseq-mine", "recipes/student.sh", "recipes/FAMILY/run.sh", "data_prep/clean.py", "recipes/nmt/score.py"):
+    for name in (
+        "fairseq-mine",
+        "recipes/student.sh",
+        "recipes/FAMILY/run.sh",
+        "data_prep/clean.py",
+        "recipes/nmt/score.py",
+    ):
         assert f"\n### `{name}`\n" in text
     assert "| `--retrieval {fwd,bwd,intersect,max}` | max |" in text and str(REPO) not in text
 

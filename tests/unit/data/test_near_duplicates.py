@@ -89,7 +89,9 @@ def test_chunks_change_nothing(monkeypatch):
 
 def test_text_of_one_template_is_compared_in_bounded_memory(monkeypatch):
     """All lines share bands with all: 600 x 600 pairs in 16 bands are 46 MB of pairs alone."""
-    lines = [f"The mean temperature of station number {n} in the month of January was {n % 40} degrees." for n in range(1200)]
+    lines = [
+        f"The mean temperature of station number {n} in the month of January was {n % 40} degrees." for n in range(1200)
+    ]
     index = NearDuplicateIndex(lines[::2])
     monkeypatch.setattr(near_duplicates, "_PAIRS", 1 << 15)
     monkeypatch.setattr(near_duplicates, "_SHARED", 1 << 16)

@@ -148,7 +148,10 @@ def test_a_corpus_that_has_changed_is_refused(name, side, shared, world, tmp_pat
         with pytest.raises(DataError) as caught:
             fetch(*options, "--allow-missing")
         said = str(caught.value)
-        assert f"{name}, side {side}: the fetched text has SHA-256 " in said and f"but {lock} has {before} (40 lines, 20" in said
+        assert (
+            f"{name}, side {side}: the fetched text has SHA-256 " in said
+            and f"but {lock} has {before} (40 lines, 20" in said
+        )
         assert f"--accept-changed {name}" in said
         assert not list((output / "bitext").glob(f"{name}*")) and not list((output / "mono").glob(f"{name}*"))
     fetch(*options)  # as it was
@@ -163,7 +166,10 @@ def test_a_new_version_is_taken_where_that_is_said(world, tmp_path, caplog):
     (fake / WEB).write_text("other")
     fetch("--lock", str(lock), "--accept-changed", WEB)
     assert "as a new version" in caplog.text
-    assert set(read_lock(output / "corpora.lock.tsv")) == {(WEB, "eng"), (WEB, "swa")}  # the rest is as the shared one has it
+    assert set(read_lock(output / "corpora.lock.tsv")) == {
+        (WEB, "eng"),
+        (WEB, "swa"),
+    }  # the rest is as the shared one has it
     shutil.rmtree(output / "bitext")
     fetch("--lock", str(lock))  # one's own counts more than the shared one
 
@@ -174,7 +180,9 @@ def test_a_text_that_was_changed_afterwards_is_refused(world):
     path = output / "bitext" / WEB / "eng-swa" / "train.swa"
     before = sha256_file(path)
     path.write_text(path.read_text().replace("number 7", "number 9"))  # of the same size
-    with pytest.raises(DataError, match=f"has SHA-256 {sha256_file(path)}, but .*corpus.json says {before}: .* remove it"):
+    with pytest.raises(
+        DataError, match=f"has SHA-256 {sha256_file(path)}, but .*corpus.json says {before}: .* remove it"
+    ):
         fetch()
     path.unlink()
     fetch()

@@ -38,7 +38,13 @@ def data(tmp_path):
         corpus("news", "distil", "train", swa[:50], [*eng[:48], LINE.format("morning"), LINE.format("evening")]),
         corpus("web", "distil", "train", swa[50:], eng[50:]),
         corpus("crawl", "mask", "train", [*made_up(30, 3), "ndege " + swa[0]]),
-        corpus("dev", "distil", "valid", [swa[60].upper() + "!", *made_up(19, 4)], [*made_up(18, 5), LINE.format("noon"), eng[3]]),
+        corpus(
+            "dev",
+            "distil",
+            "valid",
+            [swa[60].upper() + "!", *made_up(19, 4)],
+            [*made_up(18, 5), LINE.format("noon"), eng[3]],
+        ),
     ]
     return tmp_path, Manifest(["swa"], Teacher("file:x", "s", 4, "mean", "eng"), "none", "s", "d", corpora)
 
