@@ -79,7 +79,8 @@ def test_a_sample_is_of_all_files(tmp_path):
         (tmp_path / name).write_text("".join(f"{name}{i}\n" for i in range(n)))
     files = [tmp_path / "a", tmp_path / "b"]
     some = sample(files, 100, 10)
-    assert len(some) == 10 and sum(line[0] == "b" for line in some) == 2 and some != sorted(some)
+    assert len(some) == 10 and sum(line[0] == "b" for line in some) == 2
+    assert some != sorted(some, key=lambda line: (line[0], int(line[1:]))), "shuffled"
     assert sorted(sample(files, 100, 100)) == sorted(sample(files, 100, 1000)) and len(sample(files, 100, 1000)) == 100
 
 
