@@ -21,7 +21,7 @@ HEAD = """# Options of every command
 
 Written by `python tests/unit/test_documented_commands.py` from the parsers and from the heads of the scripts; a test compares.
 What `fairseq-train` gets is in [options.md](options.md). Commands and programs also have `--help`, which ends with an example, `--version`,
-and `--quiet` (log errors only).
+`--quiet` (log errors only), and `--log-format json` (a JSON object in each line of standard error).
 """
 
 
@@ -84,7 +84,7 @@ def table(parser):
         if group.title not in ("positional arguments", "options"):
             rows.append(f"| *{prose(group.title)}* | | |\n")
         for action in group._group_actions:
-            if action.dest not in ("help", "version", "quiet") and action.help is not argparse.SUPPRESS:
+            if action.dest not in ("help", "version", "quiet", "log_format") and action.help is not argparse.SUPPRESS:
                 said = prose((action.help or "") % {**vars(action), "prog": parser.prog})
                 rows.append(f"| {shown_option(action)} | {shown_default(action)} | {said} |\n")
     head = "| option | default | what it is |\n| --- | --- | --- |\n"
