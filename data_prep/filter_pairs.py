@@ -1,6 +1,7 @@
 """Make bitext of mined pairs, or of a bitext that is there: drop what the rules of clean.py drop, repeats, and evaluation lines.
 
-Of mined pairs also those below a threshold, those of lines that were hidden to calibrate, and those that are known. Each
+Of mined pairs also those below a threshold, those of lines that were hidden to calibrate, those that are known, and those with
+a near-duplicate of an evaluation line (data/near_duplicates.py), as far as they are looked at: the best so many. Each
 pair that stays keeps its provenance (formats/provenance.py); each that goes is listed with its reason.
 """
 
@@ -17,11 +18,14 @@ from clean import REASONS as CLEAN_REASONS
 from clean import dropped_lines, judge, read_tidy, scripts_of_lines, side_keys, tidy
 from deduplicate import contains, evaluation_keys, pair_keys, repeated
 
+from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.data.near_duplicates import NearDuplicateIndex
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import atomic_path, require_folder, write_text
 from fairseq_distill.formats.lines import count_lines, require_same_length, write_lines
 from fairseq_distill.formats.mined_pairs import read_mined_pairs
+from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.languages import parse_pair
 from fairseq_distill.progress import Progress, counted
 
@@ -36,6 +40,7 @@ REASONS = (
     "in_evaluation_set",
     "known",
     "duplicate",
+    "near_evaluation_set",
 )
 
 
@@ -109,7 +114,7 @@ def reasons_of(
     tests["in_evaluation_set"] = contains(evaluation, keys[0]) | contains(evaluation, keys[1])
     tests["known"] = contains(known, both)
     reasons = np.zeros(len(both), np.uint8)
-    for name in reversed(REASONS[1:-1]):
+    for name in reversed(REASONS[1:-2]):
         if name in tests:
             reasons[tests[name]] = REASONS.index(name)
     left = np.flatnonzero(reasons == 0)
@@ -126,6 +131,18 @@ def _judged(sides: List[List[str]], keys: List[np.ndarray], scripts: List[frozen
         found[part] = judge([side[part] for side in sides], [one[part] for one in keys], scripts, light=False)
         progress.add(len(found[part]))
     return found
+
+
+def near_evaluation(pairs: Pairs, rows: np.ndarray, paths: Sequence[str]) -> np.ndarray:
+    """int64: those of ``rows`` with a side that is a near-duplicate of a line of the evaluation files."""
+    index = NearDuplicateIndex([line for path in paths for line in read_tidy(path)])
+    near, progress = [], Progress("filter_pairs | near-duplicates", len(rows), unit="pairs")
+    for start in range(0, len(rows), CHUNK_LINES):
+        part = rows[start : start + CHUNK_LINES]
+        found = [index.find([side[row] for row in part])[1] >= 0 for side in pairs.sides]
+        near.append(part[found[0] | found[1]])
+        progress.add(len(part))
+    return np.concatenate(near) if near else np.empty(0, np.int64)
 
 
 def write_pairs(pairs: Pairs, reasons: np.ndarray, output: str, langs: Sequence[str]) -> Dict[str, Any]:
@@ -149,7 +166,10 @@ def main(args: Namespace) -> None:
         raise ConfigError("Give either --mined FILE or --input PREFIX.")
     if args.threshold is not None and args.mined is None:
         raise ConfigError("--threshold needs --mined: a bitext has no scores.")
+    if args.near_lines < 0:
+        raise ConfigError(f"--near-lines {args.near_lines} must be 0 or more.")
     langs = [language.code for language in parse_pair(args.pair)]
+    warn_of_unknown(langs)
     require_folder(f"{args.output}.{langs[0]}")
     pairs = read_pairs(args.mined, args.input, langs)
     hidden = [evaluation_keys([path for path in args.hidden if path.endswith(f".{lang}")], 1) for lang in langs]
@@ -159,11 +179,16 @@ def main(args: Namespace) -> None:
     evaluation = evaluation_keys(args.exclude, 1)
     known = keys_of_bitexts(args.known, langs)
     reasons = reasons_of(pairs, scripts, args.threshold, hidden, evaluation, known)
+    left = np.flatnonzero(reasons == 0)
+    looked_at = left[: args.near_lines if args.exclude and args.mined is not None else 0]
+    reasons[near_evaluation(pairs, looked_at, args.exclude)] = REASONS.index("near_evaluation_set")
     counts = write_pairs(pairs, reasons, args.output, langs)
+    counts["near_looked_at"] = len(looked_at)
     counts["threshold"] = args.threshold
     write_text(f"{args.output}.counts.json", json.dumps(counts, indent=1) + "\n")
     said = ", ".join(f"{name} {n:,}" for name, n in counts["dropped"].items()) or "nothing"
-    logger.info(f"filter_pairs | {counts['in']:,} in, {counts['kept']:,} kept | dropped: {said}")
+    looked = f" | near-duplicates looked for in {len(looked_at):,} of {len(left):,} pairs, the best" if args.exclude else ""
+    logger.info(f"filter_pairs | {counts['in']:,} in, {counts['kept']:,} kept | dropped: {said}{looked}")
     if not counts["kept"]:
         raise DataError(
             f"Of {counts['in']:,} pairs none is left ({said}); {args.output}.dropped.tsv.gz lists them. "
@@ -188,6 +213,13 @@ def _parser() -> Any:
     )
     parser.add_argument(
         "--exclude", action="append", default=[], metavar="FILE", help="evaluation text; a pair with a line of it is dropped"
+    )
+    parser.add_argument(
+        "--near-lines",
+        type=int,
+        default=defaults.LEAKAGE_LINES,
+        metavar="N",
+        help="of mined pairs that are left, the best N are looked through for near-duplicates of --exclude; 0: none",
     )
     parser.add_argument("--output", required=True, metavar="PREFIX", help="writes PREFIX.A, PREFIX.B and what is above")
     return parser

@@ -21,6 +21,7 @@ from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error, write_text
 from fairseq_distill.formats.lines import require_same_length, write_lines
+from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.languages import parse_pair
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ def hidden_text(
     """
     lines = [own[row] for row in rows]
     origins = [f"{bitext}\t{row + 1}" for row in rows]
-    names = [f"{path}\t{number}" for path, side in mono for number in range(1, len(side) + 1)]
+    begins = np.cumsum([0, *(len(side) for _, side in mono)])
     every = [line for _, side in mono for line in side]
     (keys,) = side_keys([every])
     first = np.zeros(len(keys), dtype=bool)
@@ -128,9 +129,10 @@ def hidden_text(
     for reason, dropped in reasons.items():
         counts[reason] = int((left & dropped).sum())
         left &= ~dropped
-    for place in np.flatnonzero(left):
+    for place in np.flatnonzero(left).tolist():
+        file = int(np.searchsorted(begins, place, "right")) - 1
         lines.append(every[place])
-        origins.append(names[place])
+        origins.append(f"{mono[file][0]}\t{place - begins[file] + 1}")
     order = np.random.default_rng(seed).permutation(len(lines))
     return [lines[place] for place in order], [origins[place] for place in order], counts
 
@@ -138,6 +140,7 @@ def hidden_text(
 def main(args: Namespace) -> None:
     """Write the parts, the two texts with the origin of each line, and the counts."""
     codes = [language.code for language in parse_pair(args.pair)]
+    warn_of_unknown(codes)
     for name in ("hide", "alone", "keep"):
         if (getattr(args, name) or 0) < 0 or (name == "hide" and args.hide < 1):
             raise ConfigError(f"--{name} is {getattr(args, name)}; it must be {1 if name == 'hide' else 0} or more.")

@@ -19,6 +19,7 @@ from fairseq_distill.formats.atomic import PathLike, disk_error, write_text
 from fairseq_distill.formats.dictionary import STYLES
 from fairseq_distill.formats.json_file import from_json, load_json
 from fairseq_distill.formats.lines import require_file
+from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.languages import Language, parse_language, parse_pair
 
 logger = logging.getLogger(__name__)
@@ -237,6 +238,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
             raise ConfigError(
                 f"--langs names {code}, which is the teacher's language; name the student's languages only."
             )
+    warn_of_unknown([*languages, args.teacher_lang])
     if args.increments < 1:
         raise ConfigError(f"--increments {args.increments} must be >= 1.")
     if args.increments > 1 and teacher.unspaced:

@@ -56,6 +56,12 @@ _LANGUAGES_OF_SCRIPT = {
 }
 _USUAL_SCRIPT = {code: script for script, codes in _LANGUAGES_OF_SCRIPT.items() for code in codes.split()}
 
+# Further languages of the recipes and of FLORES-200: their script is read off the text.
+_SCRIPT_FROM_TEXT = frozenset(
+    "aze azj bjn bos bxk ful fuc fuv gjn gur hae hau hbs ind kas kau keo kln kmr knc kpz kur laj lko luc lwg min msa myx "
+    "nuj shi srp taq ttq tuv tzm uzb".split()
+)
+
 # Codes that stand for several scripts at once, or for a part of another.
 _SCRIPT_PARTS = {
     "Jpan": frozenset({"Hira", "Kana", "Hani"}),
@@ -132,6 +138,11 @@ def parse_language(code: str) -> Language:
             "swa, swh_Latn, taq_Tfng."
         )
     return Language(code, match.group(1), match.group(2))
+
+
+def known_codes() -> "frozenset[str]":
+    """The ISO 639-3 codes that this module has something about."""
+    return _SCRIPT_FROM_TEXT.union(_USUAL_SCRIPT)
 
 
 def without_region(code: str) -> str:

@@ -62,8 +62,12 @@ option_value() { # option_value NAME WORD…: the value of the last --NAME VALUE
   printf '%s' "$value"
 }
 
+require_one_line() { # require_one_line NAME PATH: no line feed in it or in the folder it starts from; words of a plan are lines
+  [[ "$2" != *$'\n'* && ("$2" == /* || "$PWD" != *$'\n'*) ]] || die "$1 $(printf %q "$2") holds a line feed; give another folder."
+}
+
 count_lines() { # count_lines FILE: a last line without line feed counts
-  awk 'END { print NR }' "$1"
+  awk 'END { print NR }' <"$1" # not as a word: awk takes a/b=c for an assignment
 }
 
 require_file() { # require_file FILE…: each is a file with something in it

@@ -4,6 +4,7 @@ bash recipes/evaluate.sh is the command; its --help tells the options.
 """
 
 import argparse
+import glob
 import logging
 import re
 import sys
@@ -40,9 +41,12 @@ logger = logging.getLogger(__name__)
 
 
 def named(option: str) -> Tuple[Optional[str], str]:
-    """``NAME=VALUE`` or ``VALUE``; a name has no colon or slash, so that paths with = are left alone."""
+    """``NAME=VALUE`` or ``VALUE``; a name has no colon or slash, and a path that is there as a whole (``runs=1/dev``) is none."""
     match = re.fullmatch(r"([^=:/]+)=(.+)", option)
-    return (match.group(1), match.group(2)) if match else (None, option)
+    path = Path(option)
+    if match is None or path.exists() or any(path.parent.glob(f"{glob.escape(path.name)}.*")):
+        return None, option
+    return match.group(1), match.group(2)
 
 
 class Encoders:

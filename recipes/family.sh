@@ -70,6 +70,9 @@ run_family() { # run_family FOLDER OPTION…: FOLDER holds config.sh
   shift
   read_family_options "$@"
   WORK="${WORK:-$REPO/work/$(basename "$folder")}"
+  require_one_line --work "$WORK"
+  require_one_line DATA_ROOT "${DATA_ROOT:-$REPO}"
+  require_one_line --corpora "$CORPORA"
   use_environment
   export PYTHONPATH="$REPO${PYTHONPATH:+:$PYTHONPATH}"
   local langs="${TEACHER_LANGS:-eng}" licences="${LICENCES:-}"

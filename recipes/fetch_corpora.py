@@ -3,7 +3,8 @@
     python recipes/fetch_corpora.py --config recipes/nguni --output work/corpora [--licences "open research"] [--check]
 
 A corpus is there whole or not at all; what is there is not fetched again, and a run that was stopped goes on. Beside its text lies
-corpus.json: licence, counts, checksums, mtdata's version. A language without a dev set gets one, held out of its most trusted corpus.
+corpus.json: licence, counts, checksums, mtdata's version. Another text than before is refused (corpora_lock.py). A language
+without a dev set gets one, held out of its most trusted corpus.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from corpora_lock import SHARED, ChangedCorpusError, read_lock, verify
 from corpora_root import RECORD
 from family_config import FamilyConfig, ListedCorpus, read_config, read_licences, shipped_families
 from fetch_client import Patience, fetch, locked, require_mtdata, text_files, unknown_ids, version
@@ -27,7 +29,7 @@ from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import sha256_file, write_text
 from fairseq_distill.formats.json_file import load_json
-from fairseq_distill.formats.lines import count_lines, iter_lines, write_lines
+from fairseq_distill.formats.lines import count_lines, iter_lines, require_file, write_lines
 
 logger = logging.getLogger(__name__)
 SPLIT = Path(__file__).resolve().parent.parent / "data_prep" / "split_heldout.py"
@@ -59,17 +61,31 @@ def record_of(corpus: ListedCorpus, output: Path) -> Path:
     return place.with_suffix(".json") if corpus.monolingual else place / RECORD
 
 
-def is_there(corpus: ListedCorpus, output: Path) -> bool:
-    """True when the record is there and every file has the size it says."""
+def recorded(corpus: ListedCorpus, output: Path) -> Dict[Path, Tuple[int, str]]:
+    """The (bytes, SHA-256) of each file that the record names; nothing where there is no record or it is damaged."""
     record = record_of(corpus, output)
-    if not record.is_file():
-        return False
     try:
-        files: Dict[str, Dict[str, Any]] = load_json(record)["files"]
-        paths = {record.parent / name: entry["bytes"] for name, entry in files.items()}
+        files: Dict[str, Dict[str, Any]] = load_json(record)["files"] if record.is_file() else {}
+        return {record.parent / name: (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
     except (OSError, ValueError, TypeError, LookupError, AttributeError):  # damaged: as if it were not there
-        return False
-    return all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
+        return {}
+
+
+def is_there(corpus: ListedCorpus, output: Path) -> bool:
+    """True when the record is there and every file has the size it says; a cut file is fetched again."""
+    files = recorded(corpus, output)
+    return bool(files) and all(path.is_file() and path.stat().st_size == size for path, (size, _) in files.items())
+
+
+def require_unchanged(corpus: ListedCorpus, output: Path) -> None:
+    """Raise a ChangedCorpusError when a file of a corpus that is there has other content than its record says."""
+    for path, (_, expected) in recorded(corpus, output).items():
+        found = sha256_file(path)
+        if found != expected:
+            raise ChangedCorpusError(
+                f"{path} has SHA-256 {found}, but {record_of(corpus, output)} says {expected}: it was changed after it was fetched; "
+                "remove it to have the corpus fetched again, or keep a text of your own in another folder (DATA_ROOT)."
+            )
 
 
 def every(n: int, limit: int) -> Iterator[bool]:
@@ -144,18 +160,28 @@ def finish(config: FamilyConfig, corpus: ListedCorpus, fetched: Path, output: Pa
     os.replace(ready, place)
 
 
-def fetch_one(config: FamilyConfig, corpus: ListedCorpus, output: Path, patience: Patience, limit: int) -> str:
-    """Have a corpus in its place; why that failed, or nothing."""
+def fetch_one(config: FamilyConfig, corpus: ListedCorpus, output: Path, args: argparse.Namespace) -> str:
+    """Have a corpus in its place; why that failed, or nothing.
+
+    Raises:
+        ChangedCorpusError: it is not what it was.
+    """
+    patience = Patience(args.attempts, args.wait_s, args.timeout_s)
     partial = output / ".partial" / corpus.id
     with locked(partial.with_name(partial.name + ".lock")):
         if is_there(corpus, output):
+            require_unchanged(corpus, output)
             logger.info(f"there | {corpus.lang} | {corpus.id} | licence {corpus.licence}")
             return ""
         log = partial.with_name(partial.name + ".log")
         pair = "" if corpus.monolingual else "-".join(corpus.id.split("-")[3:])
         try:
             attempts = fetch(corpus.id, pair, partial, log, patience)
-            finish(config, corpus, partial, output, attempts, limit)
+            accept = corpus.id in args.accept_changed
+            said = verify(corpus.id, text_files(corpus.id, partial), Path(args.lock), output, accept)
+            finish(config, corpus, partial, output, attempts, args.max_pairs)
+        except ChangedCorpusError:
+            raise
         except DataError as error:
             logger.error(str(error))
             return str(error)
@@ -163,7 +189,7 @@ def fetch_one(config: FamilyConfig, corpus: ListedCorpus, output: Path, patience
             shutil.rmtree(partial, ignore_errors=True)
     record = json.loads(record_of(corpus, output).read_text(encoding="utf-8"))
     logger.info(
-        f"fetched | {corpus.lang} | {corpus.id} | {record['taken']:,} lines | licence {corpus.licence} | attempt {attempts}"
+        f"fetched | {corpus.lang} | {corpus.id} | {record['taken']:,} lines | licence {corpus.licence} | attempt {attempts} | {said}"
     )
     return ""
 
@@ -214,7 +240,7 @@ def main(args: argparse.Namespace) -> None:
         print_listed(configs, output, args.licences)
         return
     require_mtdata()
-    patience = Patience(args.attempts, args.wait_s, args.timeout_s)
+    read_lock(require_file(args.lock))
     failed: Dict[str, str] = {}
     wanted = [(config, corpus) for config in configs for corpus in allowed(config, args.licences)]
     absent: Optional[List[str]] = None
@@ -223,7 +249,7 @@ def main(args: argparse.Namespace) -> None:
     if absent:
         raise ConfigError(f"mtdata's index does not hold {', '.join(absent)}; mend the config ('mtdata list -id').")
     for config, corpus in wanted:
-        why = fetch_one(config, corpus, output, patience, args.max_pairs)
+        why = fetch_one(config, corpus, output, args)
         if why:
             failed[corpus.id] = why
     if failed and not args.allow_missing:
@@ -262,6 +288,14 @@ def parser() -> argparse.ArgumentParser:
         default=defaults.CORPUS_PAIRS,
         metavar="N",
         help="lines taken from one corpus, evenly over it",
+    )
+    add("--lock", default=str(SHARED), metavar="FILE", help="checksums that corpora must have when they are fetched")
+    add(
+        "--accept-changed",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="take these corpora although they are not what they were",
     )
     add("--attempts", type=int, default=defaults.FETCH_ATTEMPTS, metavar="N", help="attempts at one corpus")
     add(

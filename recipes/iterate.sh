@@ -60,6 +60,7 @@ while (($#)); do
   esac
 done
 [[ -n "$WORK" ]] || die "--work DIR is needed; see --help."
+require_one_line --work "$WORK"
 [[ -n "$LANG_SRC" ]] || die "--lang is needed: the student's language."
 for needed in BITEXT VALID SRC_TEXT TGT_TEXT; do
   option="${needed,,}"

@@ -23,7 +23,7 @@ from fairseq_distill.formats.atomic import disk_error, sha256_file, write_text
 from fairseq_distill.formats.calibration import Calibration, Cut, Setting, read_calibration
 from fairseq_distill.formats.embeddings import open_embeddings
 from fairseq_distill.formats.json_file import read_object
-from fairseq_distill.formats.lines import read_lines
+from fairseq_distill.formats.lines import MappedLines, read_lines
 from fairseq_distill.formats.provenance import Provenance, read_provenance, write_provenance
 from fairseq_distill.formats.results import XsimEntry, read_results
 from fairseq_distill.languages import parse_pair
@@ -92,7 +92,7 @@ def provenance(work: Path, number: int, langs: List[str], before: Dict[Tuple[str
     lines = np.array([[int(row[1]), int(row[2])] for row in rows], np.int64).reshape(-1, 2) - 1
     vectors = [open_embeddings(folder / "calibration" / f"mono.{lang}.npy") for lang in langs]
     cosines = pair_cosines(vectors[0], vectors[1], lines[:, 0], lines[:, 1]).tolist()
-    origins = [read_lines(work / "text" / f"mono.{lang}.origin.tsv") for lang in langs]
+    origins = [MappedLines(work / "text" / f"mono.{lang}.origin.tsv") for lang in langs]
     sides = [read_lines(folder / f"mined.{lang}") for lang in langs]
     if not len(rows) == len(sides[0]) == len(sides[1]):
         raise DataError(

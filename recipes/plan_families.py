@@ -21,6 +21,7 @@ from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error, write_text
 from fairseq_distill.formats.lines import iter_lines
+from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.languages import parse_language
 
 logger = logging.getLogger(__name__)
@@ -300,6 +301,7 @@ def gather(args: argparse.Namespace) -> Tuple[Dict[str, Count], Optional[Dict[st
 
 def main(args: argparse.Namespace) -> None:
     counts, available = gather(args)
+    warn_of_unknown(counts)
     proposals = propose(counts, available)
     for proposal in proposals:
         folder = write_proposal(proposal, counts, Path(args.output))

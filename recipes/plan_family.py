@@ -15,6 +15,7 @@ from typing import List, Optional, Sequence
 
 from corpora_root import NOT_STATED, FoundCorpus, judged, pairs_by_language, scan
 from family_config import FamilyConfig, read_config, read_licences
+from shell_words import print_words
 
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
@@ -166,7 +167,7 @@ def main(args: argparse.Namespace) -> None:
         f"{i.corpus}\t{i.pair}\t{i.train_lines}\t{i.dev_lines}\t{i.licence}\t{i.reason or 'used'}\n" for i in corpora
     ]
     write_text(work / "corpora.tsv", "corpus\tpair\ttrain\tdev\tlicence\tuse\n" + "".join(rows))
-    print("\n".join(words))
+    print_words(words)
 
 
 def parser() -> argparse.ArgumentParser:

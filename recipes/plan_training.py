@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 
+from shell_words import print_words
+
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
@@ -191,7 +193,7 @@ def main(args: argparse.Namespace) -> None:
         plan = {**make_plan(updates, arch, args.seed), "request": request}
         write_text(path, json.dumps(plan, indent=1) + "\n")
     limit = [] if args.max_minutes is None else ["--stop-time-hours", f"{args.max_minutes / 60:.6f}"]
-    print("\n".join(training_command(work, plan, limit + extra)))
+    print_words(training_command(work, plan, limit + extra))
 
 
 def cli_main() -> int:

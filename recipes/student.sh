@@ -60,6 +60,7 @@ while (($#)); do
   esac
 done
 [[ -n "$WORK" ]] || die "--work DIR is needed; see --help."
+require_one_line --work "$WORK"
 [[ -z "$UPDATES" || -z "$MINUTES" ]] || die "give either --max-update or --max-minutes, not both."
 [[ -z "$UPDATES" ]] || is_number "$UPDATES" || die "--max-update $UPDATES is not a whole number."
 [[ -z "$MINUTES" || "$MINUTES" =~ ^[0-9]+(\.[0-9]+)?$ ]] || die "--max-minutes $MINUTES is not a number."

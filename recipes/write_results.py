@@ -15,6 +15,8 @@ from typing import Dict, List, Optional
 
 import numpy as np
 import torch
+from leakage import NAME as LEAKAGE
+from leakage import audit_training, leakage_lines, write_leakage
 
 from fairseq_distill import __version__, defaults
 from fairseq_distill.cli.common import make_parser, run_command
@@ -134,6 +136,8 @@ def main(args: argparse.Namespace) -> None:
     valid = manifest.select("valid")
     if not valid:
         raise DataError(f"{work / 'data'} has no valid set to judge the student on; give --valid.")
+    leakage = audit_training(work / "data", manifest)
+    write_leakage(work / LEAKAGE, leakage)
     teacher = open_encoder(manifest.teacher.spec)
     entries: List[XsimEntry] = []
     for kind, encoder in (("student", student), ("teacher", teacher), ("random", random_student(student))):
@@ -158,6 +162,7 @@ def main(args: argparse.Namespace) -> None:
         },
     )
     write_results(work, results)
+    print("\n".join(["", *leakage_lines(leakage)]))
     print_table(entries)
 
 

@@ -9,7 +9,9 @@ Source: Broder (1997), On the Resemblance and Containment of Documents; Leskovec
 Datasets, chapter 3 (banding).
 """
 
+import functools
 import logging
+import time
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
@@ -24,7 +26,9 @@ logger = logging.getLogger(__name__)
 
 _BANDS, _ROWS = 16, 4
 _CHUNK = 20_000  # lines at a time
-_PAIRS = 1_000_000  # candidate pairs whose shared n-grams are counted at a time
+_TIMED_CHUNK = 1_000  # the same where the time is bounded
+_PAIRS = 1 << 20  # candidate pairs at a time, before those of several bands are made one
+_SHARED = 1 << 22  # n-grams looked up at a time, to count those that pairs share
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # the golden ratio in 64 bits: odd, without pattern
 _SEEDS = np.random.default_rng(20260101).integers(1, 2**63, _BANDS * _ROWS, dtype=np.uint64) | np.uint64(1)
 
@@ -114,6 +118,12 @@ class _Grams:
         self.hashes, self.owner = hashes[new], owner[new]
         self.starts = np.searchsorted(self.owner, np.arange(len(lines) + 1))
 
+    @functools.cached_property
+    def ranked(self) -> Tuple[np.ndarray, np.ndarray]:
+        """(all hashes, ascending; a sorted number for each (line, hash)): n-grams by rank, so that both fit in one number."""
+        vocabulary = np.unique(self.hashes)
+        return vocabulary, self.owner * np.int64(len(vocabulary)) + np.searchsorted(vocabulary, self.hashes)
+
     def bands(self) -> np.ndarray:
         """uint64 [N, bands]: equal where all minima of a band are equal."""
         minima = np.empty((len(self.starts) - 1, _BANDS * _ROWS), np.uint64)
@@ -178,7 +188,7 @@ class NearDuplicateIndex:
         if not rest or not len(self.distinct):
             return similarity, found
         grams = _Grams([texts[row] for row in rest], self.n)
-        for own, other in self._candidates(grams.bands()):
+        for own, other in self._candidates(grams):
             alike = _jaccard(grams, own, self.grams, other)
             good = np.flatnonzero(alike >= self.threshold)
             order = good[np.lexsort((-other[good], alike[good]))]  # best last: the last assignment stays
@@ -188,25 +198,33 @@ class NearDuplicateIndex:
             found[rows[better]] = self.distinct[other[order][better]]
         return similarity, found
 
-    def _candidates(self, bands: np.ndarray) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
-        """Pairs (line, distinct indexed line) that share a band, each once a block of at most some million."""
-        pieces: List[np.ndarray] = []
-        width = np.int64(len(self.distinct))
-        for band in range(_BANDS):
-            low = np.searchsorted(self.keys[:, band], bands[:, band], "left")
-            high = np.searchsorted(self.keys[:, band], bands[:, band], "right")
-            counts = high - low
-            own = np.repeat(np.arange(len(bands)), counts)
-            offset = np.arange(len(own)) - np.repeat(np.cumsum(counts) - counts, counts)
-            other = self.order[np.repeat(low, counts) + offset, band]
-            pieces.append(own * width + other)
-        pairs = np.unique(np.concatenate(pieces))
-        for start in range(0, len(pairs), _PAIRS):
-            part = pairs[start : start + _PAIRS]
-            yield part // width, part % width
+    def _candidates(self, grams: _Grams) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
+        """Pairs (line, distinct indexed line) that share a band, each once, a block at a time.
+
+        In text of one template all lines share bands with all: the blocks bound the memory, not the number of pairs.
+        """
+        bands, sizes, width = grams.bands(), np.diff(grams.starts), np.int64(len(self.distinct))
+        edges = [
+            [np.searchsorted(self.keys[:, b], bands[:, b], side) for b in range(_BANDS)] for side in ("left", "right")
+        ]
+        low, counts = np.array(edges[0]), np.array(edges[1]) - np.array(edges[0])  # [bands, N]
+        for lines in _parts(counts.sum(axis=0), _PAIRS):
+            pieces: List[np.ndarray] = []
+            for band in range(_BANDS):
+                some = counts[band, lines]
+                own = np.repeat(np.arange(lines.start, lines.stop), some)
+                offset = np.arange(len(own)) - np.repeat(np.cumsum(some) - some, some)
+                pieces.append(own * width + self.order[np.repeat(low[band, lines], some) + offset, band])
+            pairs = np.unique(np.concatenate(pieces))
+            for part in _parts(sizes[pairs // width], _SHARED):
+                yield pairs[part] // width, pairs[part] % width
 
     def audit(
-        self, lines: Iterable[str], examples: int = defaults.LEAKAGE_EXAMPLES, total: Optional[int] = None
+        self,
+        lines: Iterable[str],
+        examples: int = defaults.LEAKAGE_EXAMPLES,
+        total: Optional[int] = None,
+        seconds: Optional[float] = None,
     ) -> Leakage:
         """Look for the evaluation text in other text, which is read once, a chunk at a time.
 
@@ -214,12 +232,14 @@ class NearDuplicateIndex:
             lines: the other text.
             examples: how many to keep of identical and of near lines; of the near ones, different evaluation lines.
             total: how many lines there are, for the progress.
+            seconds: after which no further chunk is read; ``lines`` of what comes back says how many were.
         """
         result = Leakage(0, 0, 0, len(self.lines), 0, self.threshold)
         hit = np.zeros(len(self.lines), bool)
         shown: Dict[bool, List[NearDuplicate]] = {True: [], False: []}
         progress = Progress("audit", total, unit="lines")
-        for chunk in _chunks(lines):
+        start = time.monotonic()
+        for chunk in _chunks(lines, None if seconds is None else _TIMED_CHUNK):
             similarity, found = self.find(chunk)
             for row in np.flatnonzero(found >= 0):
                 other = int(found[row])
@@ -233,6 +253,8 @@ class NearDuplicateIndex:
                 hit[other] = True
             result.lines += len(chunk)
             progress.add(len(chunk))
+            if seconds is not None and time.monotonic() - start > seconds:
+                break
         progress.line.wipe()
         hit_texts = {self.texts[row] for row in np.flatnonzero(hit)}
         result.evaluation_hit = sum(text in hit_texts for text in self.texts)
@@ -246,15 +268,22 @@ def _jaccard(one: _Grams, rows: np.ndarray, two: _Grams, others: np.ndarray) -> 
     pair = np.repeat(np.arange(len(rows)), sizes)
     offset = np.arange(len(pair)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     hashes = one.hashes[one.starts[rows][pair] + offset]
-    # n-grams by rank, so that (line, n-gram) is one number and a sorted array can be searched for it.
-    vocabulary = np.unique(two.hashes)
+    vocabulary, keys = two.ranked
     rank = np.minimum(np.searchsorted(vocabulary, hashes), len(vocabulary) - 1)
     known = vocabulary[rank] == hashes
-    keys = two.owner * np.int64(len(vocabulary)) + np.searchsorted(vocabulary, two.hashes)
     wanted = others[pair] * np.int64(len(vocabulary)) + rank
     there = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     shared = np.bincount(pair, weights=known & (keys[there] == wanted), minlength=len(rows))
     return shared / (sizes + other_sizes - shared)
+
+
+def _parts(weights: np.ndarray, budget: int) -> Iterator[slice]:
+    """Consecutive parts that weigh about ``budget``; one that weighs more by itself is a part of its own."""
+    group = np.cumsum(weights) // budget
+    edges = np.flatnonzero(np.diff(group)) + 1
+    for start, stop in zip([0, *edges.tolist()], [*edges.tolist(), len(group)]):
+        if start < stop:
+            yield slice(start, stop)
 
 
 def _chunks(lines: Iterable[str], size: Optional[int] = None) -> Iterator[List[str]]:

@@ -71,7 +71,7 @@ def known_lines(
     src_units = _units(hidden[0], alone[0], n)
     tgt_units = _units(hidden[1], alone[1], n + len(alone[0]))
     for name, units, lines in (("source", src_units, src), ("target", tgt_units, tgt)):
-        missing = units.keys() - set(lines)
+        missing = set(units).difference(lines)
         if missing:
             raise DataError(
                 f"{len(missing):,} of {len(units):,} known {name} lines are not in the text to mine, for instance "

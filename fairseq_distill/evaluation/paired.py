@@ -13,6 +13,8 @@ import numpy as np
 from fairseq_distill import defaults
 from fairseq_distill.errors import DataError
 
+_BLOCK = 1 << 20  # counts drawn at a time
+
 Cell = Dict[str, np.ndarray]  # development set -> bool [N], whether a sentence was wrong
 Cells = Dict[str, Dict[int, Cell]]  # group -> seed -> what one variant got wrong
 
@@ -50,9 +52,7 @@ def estimate(first: Cells, second: Cells, samples: int = defaults.BOOTSTRAP_SAMP
         total, drawn = 0.0, np.zeros(samples)
         for name in sets:
             wrong = np.stack([_difference(first, second, group, each, name) for each in seeds[group]])  # [S, N]
-            n = wrong.shape[1]
-            chosen = rng.multinomial(n, np.full(n, 1 / n), samples)  # [R, N], how often each sentence is drawn
-            rates = chosen @ wrong.T / n  # [R, S]
+            rates = _resampled_rates(wrong, samples, rng)  # [R, S]
             drawn += (rates * weights).sum(axis=1) / len(seeds[group])
             total += float(wrong.mean())
         means.append(100 * total / len(sets))
@@ -61,15 +61,33 @@ def estimate(first: Cells, second: Cells, samples: int = defaults.BOOTSTRAP_SAMP
     return Estimate(float(np.mean(means)), float(low), float(high))
 
 
+def _resampled_rates(wrong: np.ndarray, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """float64 [R, S]: mean of each row of ``wrong`` [S, N] when its N sentences are drawn with replacement, R times.
+
+    Sentences with the same outcome for every seed are one kind, and how often a kind is drawn is multinomial too: so memory
+    grows with the kinds, three for one seed, and not with draws times sentences.
+    """
+    kind = np.zeros(wrong.shape[1], np.int64)
+    for row in wrong:
+        kind = np.unique(kind * 3 + row + 1, return_inverse=True)[1]
+    _, place, count = np.unique(kind, return_index=True, return_counts=True)
+    order = np.argsort(place)  # kinds as they come up, so that both signs of a difference get the same draws
+    outcomes, share = wrong[:, place[order]].astype(np.float64), count[order] / wrong.shape[1]
+    step = max(1, _BLOCK // len(share))
+    sizes = [min(step, samples - start) for start in range(0, samples, step)]
+    drawn = [rng.multinomial(wrong.shape[1], share, size) @ outcomes.T for size in sizes]
+    return np.concatenate(drawn) / wrong.shape[1]
+
+
 def _difference(first: Cells, second: Cells, group: str, seed: int, name: str) -> np.ndarray:
-    """float64 [N]: wrong in the first minus wrong in the second."""
-    wrong = first[group][seed][name].astype(np.float64)
+    """int8 [N]: wrong in the first minus wrong in the second."""
+    wrong = first[group][seed][name].astype(np.int8)
     if not second:
         return wrong
     other = second[group][seed]
     if name not in other or len(other[name]) != len(wrong) or set(other) != set(first[group][seed]):
         raise ValueError(f"{group}, seed {seed}: the two were not judged on the same sentences of {name}")
-    return wrong - other[name]
+    return wrong - other[name].astype(np.int8)
 
 
 def verdict(difference: Estimate) -> str:

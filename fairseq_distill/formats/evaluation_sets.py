@@ -9,6 +9,7 @@ Layouts, told apart by their file names:
 - a prefix: ``PREFIX.aaa``, ``PREFIX.bbb``, …
 """
 
+import glob
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +158,9 @@ def _pair_sets(folder: Path, title: str) -> List[EvaluationSet]:
 def _prefix_sets(prefix: Path, title: str) -> List[EvaluationSet]:
     folder = prefix.parent
     files = {
-        path.name[len(prefix.name) + 1 :]: path for path in sorted(folder.glob(f"{prefix.name}.*")) if path.is_file()
+        path.name[len(prefix.name) + 1 :]: path
+        for path in sorted(folder.glob(f"{glob.escape(prefix.name)}.*"))
+        if path.is_file()
     }
     files = {code: path for code, path in files.items() if _is_code(code)}
     return [EvaluationSet(title, "prefix", files)] if len(files) > 1 else []

@@ -56,6 +56,28 @@ def test_mined_pairs_with_provenance_are_read_too(mined):
     assert run(folder, *words) == plain
 
 
+NEAR = [
+    ("rais alitembelea mji wa nairobi jumatatu asubuhi na mapema", "a first sentence that nobody else has written"),
+    ("sentensi nyingine ambayo haifanani na yoyote ile", "the president visited the city of nairobi on monday evening"),
+    ("hii haina shida yoyote kabisa leo asubuhi", "and here is nothing of the kind to be found at all"),
+]
+DEV = ["rais alitembelea mji wa nairobi jumatatu asubuhi", "The president visited the city of Nairobi on Monday morning."]
+
+
+@pytest.mark.parametrize("options, kept", [((), [2]), (("--near-lines", "1"), [1, 2]), (("--near-lines", "0"), [0, 1, 2])])
+def test_near_duplicates_of_evaluation_lines_are_dropped(options, kept, tmp_path, caplog):
+    caplog.set_level("INFO")
+    mined = write(tmp_path / "mined.tsv", [f"1.{9 - i}\t{a}\t{b}" for i, (a, b) in enumerate(NEAR)])
+    words = ["--mined", mined, "--exclude", write(tmp_path / "dev.txt", DEV), *options]
+    counts, pairs = run(tmp_path, *words)
+    assert pairs == [NEAR[row] for row in kept]
+    looked_at = int(options[1]) if options else 3
+    assert counts["near_looked_at"] == looked_at and counts["dropped"].get("near_evaluation_set", 0) == 3 - len(kept)
+    assert f"near-duplicates looked for in {looked_at} of 3 pairs, the best" in caplog.text
+    with pytest.raises(ConfigError, match="--near-lines -1 must be 0 or more"):
+        run(tmp_path, *words, "--near-lines", "-1")
+
+
 def test_each_reason_has_its_pair(mined):
     folder, words = mined
     counts, kept = run(folder, *words)

@@ -68,12 +68,16 @@ def test_each_line_goes_to_one_place(tmp_path):
 def test_origins_lead_back_to_the_lines(tmp_path):
     bitext(tmp_path)
     write(tmp_path / "m.swa", ["mstari wa kwanza", "", "mstari wa tatu"])
-    made = run(tmp_path, "--hide", "10", "--mono", f"swa={tmp_path / 'm.swa'}")
+    write(tmp_path / "more.swa", ["mstari wa nne", "mstari wa kwanza", "mstari wa sita"])
+    mono = [word for name in ("m", "more") for word in ("--mono", f"swa={tmp_path / name}.swa")]
+    made = run(tmp_path, "--hide", "10", *mono)
+    assert len(made["mono.swa"]) == 14
     assert made["mono.swa"] != sorted(made["mono.swa"]), "shuffled"
     for lang in ("swa", "eng"):
         assert len(made[f"mono.{lang}"]) == len(made[f"mono.{lang}.origin.tsv"])
         for line, origin in zip(made[f"mono.{lang}"], made[f"mono.{lang}.origin.tsv"]):
             path, number = origin.split("\t")
+            assert int(number) > 0
             with open(path, encoding="utf-8") as stream:
                 assert stream.read().splitlines()[int(number) - 1] == line
 

@@ -24,6 +24,13 @@ def test_a_pair_may_be_written_in_either_order(bitext):
     assert source.src == f"{bitext}.swa" and source.tgt == f"{bitext}.eng"
 
 
+def test_a_code_of_no_language_is_said(tmp_path, made_up, write, caplog):
+    pair = write(tmp_path / "x", made_up(3), ("eng", "qqq"))
+    assert plan_of(f"--bitext=eng-qqq={pair}", langs="qqq").sources[0].lang == "qqq"
+    said = [message for message in caplog.messages if "stands for no language" in message]
+    assert len(said) == 1 and said[0].startswith("'qqq'")
+
+
 def test_corpora_of_one_pair_get_distinct_ids(bitext, tmp_path, made_up, write):
     other = write(tmp_path / "my 'corpus'" / "train", made_up(2))
     third = write(tmp_path / "mafand" / "more" / "train", made_up(2))

@@ -96,6 +96,7 @@ def test_text_to_report(unbroken):
     xsim, _ = outcome(work)
     assert xsim["student", "distance"] < 20 < 70 < xsim["random", "distance"]
     assert "teacher applied directly" in done.stdout and "report.html" in done.stdout
+    assert 0 < done.stdout.index("near-duplicates of evaluation lines") < done.stdout.index("xsim error in %")
     assert "<html" in (work / "report.html").read_text()
     counts = json.loads((work / "data/manifest.json").read_text())["counts"]
     assert any(count["dropped"].get("in_evaluation_set") == 1 for count in counts)

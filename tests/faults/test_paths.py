@@ -12,7 +12,9 @@ from fairseq_distill.cli.embed import cli_main as embed
 from fairseq_distill.cli.mine import cli_main as mine
 from fairseq_distill.cli.teach import cli_main as teach
 from fairseq_distill.cli.xsim import cli_main as xsim
+from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.embeddings import open_embeddings, read_info
+from fairseq_distill.formats.evaluation_sets import find_sets
 from fairseq_distill.formats.mined_pairs import read_mined_pairs
 from tests.faults.tools import own_rows, own_teacher
 
@@ -116,7 +118,7 @@ def calls(script, options, stubs, work):
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "a line feed"])  # words of a plan are lines
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "a line feed"])  # refused: below
 def test_student_sh_hands_every_path_on_whole(name, stubs, tmp_path):
     folder = tmp_path / NAMES[name]
     (folder / "work").mkdir(parents=True)
@@ -179,6 +181,82 @@ def test_prepare_sh_hands_every_path_on_whole(name, stubs, tmp_path):
     }
     for step, words in steps.items():
         assert f"--data={folder}/data" in words or str(folder / "data") in words, step
+
+
+def bash(script, cwd, **environment):
+    """What a piece of shell says and answers; standard input is a pipe that nothing comes through."""
+    command = ["bash", "-c", f"source '{REPO}/recipes/common.sh'; {script}"]
+    variables = {**os.environ, "FAIRSEQ_DISTILL_VENV": "none", **environment}
+    return subprocess.run(
+        command, capture_output=True, text=True, env=variables, check=False, cwd=cwd, input="", timeout=60
+    )
+
+
+@names
+def test_lines_are_counted_under_any_name(name, tmp_path):
+    (tmp_path / "lr=1").mkdir()
+    place = Path("lr=1") / NAMES[name]
+    (tmp_path / place).write_text("one\ntwo\nthree")
+    done = bash('count_lines "$FILE"', tmp_path, FILE=str(place))
+    assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+@pytest.mark.parametrize(
+    "script, option",
+    [
+        ("bash {repo}/recipes/student.sh --work $'a\\nb' --langs swa", "--work"),
+        ("bash {repo}/recipes/student.sh --work $'a\\n' --langs swa", "--work"),
+        ("bash {repo}/recipes/student.sh --work b --langs swa", "--work"),
+        ("bash {repo}/recipes/iterate.sh --work $'a\\nb' --lang swa", "--work"),
+        ("bash {repo}/recipes/nguni/run.sh --work $'a\\nb'", "--work"),
+        ("bash {repo}/recipes/nguni/run.sh --work w --corpora $'c\\nd' --dry-run", "--corpora"),
+        ("DATA_ROOT=$'/c\\nd' bash {repo}/recipes/nguni/run.sh --work w --dry-run", "DATA_ROOT"),
+    ],
+)
+def test_a_folder_with_a_line_feed_is_refused_before_anything_is_done(script, option, stubs, tmp_path):
+    here = tmp_path / ("here\nit is" if " b " in script else "here")
+    here.mkdir()
+    done = bash(script.format(repo=REPO), here, PATH=f"{stubs}:{os.environ['PATH']}", STUB_LOG=str(tmp_path / "log"))
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert f"error: {option} " in done.stderr and "holds a line feed" in done.stderr
+    assert not list(here.iterdir()) and not (tmp_path / "log").exists()
+
+
+def test_words_with_a_line_feed_are_not_printed_as_two(capsys):
+    sys.path.insert(0, str(REPO / "recipes"))
+    from shell_words import print_words
+
+    print_words(["--data", "a b"])
+    assert capsys.readouterr().out == "--data\na b\n"
+    with pytest.raises(ConfigError, match=r"'a\\nb' holds a line feed"):
+        print_words(["--data", "a\nb"])
+    assert capsys.readouterr().out == ""
+
+
+@names
+def test_an_evaluation_set_is_found_under_any_prefix(name, tmp_path):
+    for lang in ("eng", "swa"):
+        (tmp_path / f"{NAMES[name]}.{lang}").write_text("one\n")
+    (found,) = find_sets(tmp_path / NAMES[name])
+    assert sorted(found.files) == ["eng", "swa"]
+
+
+@pytest.mark.parametrize("made, option, expected", [
+    ("runs=1/flores", "runs=1/flores", (None, "runs=1/flores")),
+    ("runs=1/dev.swa", "runs=1/dev", (None, "runs=1/dev")),
+    ("flores/devtest", "runs=flores", ("runs", "flores")),
+    ("flores/devtest", "runs=1/flores", ("runs", "1/flores")),
+    ("a=b[1].swa", "a=b[1]", (None, "a=b[1]")),
+    ("lr=1/best.pt", "lr=1/best.pt", (None, "lr=1/best.pt")),
+])  # fmt: skip
+def test_a_path_with_an_equals_sign_is_no_name(made, option, expected, tmp_path, monkeypatch):
+    sys.path.insert(0, str(REPO / "recipes"))
+    from evaluate_sets import named
+
+    (tmp_path / made).parent.mkdir(exist_ok=True)
+    (tmp_path / made).write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert named(option) == expected
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ RULES: Dict[str, Tuple[Set[str], Set[str]]] = {
     "progress": (set(), set()),
     "cpu": (set(), set()),
     "languages": (GROUND, set()),
+    "language_codes": (GROUND, {"mtdata"}),
     "machine": (GROUND, set()),
     "environment": (GROUND | {"machine"}, set()),  # loads what it looks at by name, so that nothing missing stops it
     "formats": (GROUND, {"numpy"}),
@@ -58,9 +59,9 @@ for _part in ("embedding", "teachers"):  # both load a teacher of any kind
     RULES[_part][0].add("teachers/sbert")
 # The programs of data_prep and of the recipes, which nobody imports; one of them lets the teacher embed its side.
 PROGRAMS = {
-    "data_prep": (FILES | {"data", "cli", "embedding", "teachers", "teachers/sbert_tokenizer"}, {"numpy", "sentencepiece", "sacremoses"}),
+    "data_prep": (FILES | {"language_codes", "data", "cli", "embedding", "teachers", "teachers/sbert_tokenizer"}, {"numpy", "sentencepiece", "sacremoses"}),
     "recipes": (
-        MODELS | MINING | {"cli", "embedding"},
+        MODELS | MINING | {"language_codes", "cli", "embedding"},
         {"numpy", "torch", "mtdata", "mteb", "datasets", "sentence_transformers"},
     ),
     "recipes/ablation": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch", "sentencepiece"}),

@@ -83,6 +83,34 @@ def test_every_command_has_only_options_that_exist():
     assert len(seen) > 15 and set(PARSERS) - {"fairseq-xsim"} <= seen, "the commands were found at all"
 
 
+# Threads of users of LASER, fairseq and their kin that docs/faq.md answers.
+THREADS = {
+    "facebookresearch/fairseq": (1309, 2644, 3064, 3540, 3705, 4409, 5012, 5191, 5310, 5329, 5603, 5610, 5634),
+    "facebookresearch/LASER": (
+        47, 48, 49, 57, 70, 110, 127, 145, 150, 192, 198, 200, 203, 212, 214, 215, 226, 228, 229, 247, 250, 260, 268, 270, 280, 284,
+    ),
+    "facebookresearch/SONAR": (17, 49, 59, 77, 82),
+    "facebookresearch/stopes": (3, 5, 7),
+    "facebookresearch/faiss": (2678, 3720),
+    "UKPLab/sentence-transformers": (604, 1164),
+    "yannvgn/laserembeddings": (17, 34),
+    "raymondhs/fairseq-laser": (2, 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("repository", THREADS)
+def test_the_questions_of_these_threads_are_answered(repository):
+    text = (REPO / "docs" / "faq.md").read_text(encoding="utf-8")
+    linked = {int(number) for number in re.findall(rf"\(https://github\.com/{repository}/(?:issues|pull)/(\d+)\)", text)}
+    assert linked == set(THREADS[repository])
+    for number in THREADS[repository]:  # a link to the thread names its number, alone or behind the repository's
+        assert re.search(rf"\[(?:[\w -]+ )?{number}\]\(https://github\.com/{repository}/", text)
+
+
+def test_a_post_outside_github_is_answered_too():
+    assert "(https://lydianishimwe.ke/blog/fairseq-overwrite)" in (REPO / "docs" / "faq.md").read_text(encoding="utf-8")
+
+
 def test_the_figures_are_those_that_the_script_draws():
     script = (REPO / "docs" / "figures" / "make.py").read_text(encoding="utf-8")
     drawn = set(re.findall(r'save\(figure, "(\w+)"\)', script))

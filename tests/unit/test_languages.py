@@ -1,9 +1,13 @@
-"""Language codes are kept as they were typed, and what is none is refused."""
+"""Language codes are kept as they were typed, what is none is refused, and what stands for no language is warned of."""
+
+import sys
+from pathlib import Path
 
 import pytest
 
 from fairseq_distill.errors import ConfigError
-from fairseq_distill.languages import parse_language, parse_pair, script_of
+from fairseq_distill.language_codes import suggestions, warn_of_unknown
+from fairseq_distill.languages import known_codes, parse_language, parse_pair, script_of
 
 
 @pytest.mark.parametrize(
@@ -95,3 +99,28 @@ def test_the_scripts_that_a_languages_text_may_be_in(code, scripts):
 )  # fmt: skip
 def test_the_script_of_a_character(character, script):
     assert script_of(character) == script
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_codes_of_the_recipes_stand_for_languages(installed, monkeypatch):
+    if not installed:
+        monkeypatch.setitem(sys.modules, "mtdata.iso.iso639", None)
+    table = Path(__file__).parents[2] / "recipes" / "languages.tsv"
+    rows = [line.split("\t")[:2] for line in table.read_text(encoding="utf-8").split("\n") if line and line[0] != "#"]
+    codes = {code for row in rows for code in [row[0], *row[1].split(",")] if code != "-"}
+    assert len(codes) > 90 and [code for code in codes if suggestions(code) is not None] == []
+    assert suggestions("swh_Latn") is None and suggestions("taq_Tfng") is None
+
+
+def test_what_may_have_been_meant(monkeypatch, caplog):
+    assert "swa" in suggestions("sw") and suggestions("qqq") == []
+    assert suggestions("mhr") is None  # Meadow Mari: of no table here, but of ISO 639-3
+    warn_of_unknown(["swa", "sw", "sw", "qqq"])
+    assert caplog.messages == [
+        "'sw' stands for no language in ISO 639-3 and is taken as it is; did you mean swa?",
+        "'qqq' stands for no language in ISO 639-3 and is taken as it is.",
+    ]
+    monkeypatch.setitem(sys.modules, "mtdata.iso.iso639", None)
+    assert suggestions("swz") == ["szl", "swh", "swe"] and suggestions("mhr") is not None and len(known_codes()) > 200
+    with pytest.raises(ConfigError, match="is not a language code"):
+        warn_of_unknown(["Swahili"])

@@ -1,5 +1,7 @@
 """Planted near-duplicates are found, exactly as likely as a slow comparison of all pairs says, and nothing else."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -81,7 +83,24 @@ def test_chunks_change_nothing(monkeypatch):
     whole = index.audit(text)
     monkeypatch.setattr(near_duplicates, "_CHUNK", 7)
     monkeypatch.setattr(near_duplicates, "_PAIRS", 3)
+    monkeypatch.setattr(near_duplicates, "_SHARED", 90)
     assert index.audit(iter(text)) == whole and whole.near > 5
+
+
+def test_text_of_one_template_is_compared_in_bounded_memory(monkeypatch):
+    """All lines share bands with all: 600 x 600 pairs in 16 bands are 46 MB of pairs alone."""
+    lines = [
+        f"The mean temperature of station number {n} in the month of January was {n % 40} degrees." for n in range(1200)
+    ]
+    index = NearDuplicateIndex(lines[::2])
+    monkeypatch.setattr(near_duplicates, "_PAIRS", 1 << 15)
+    monkeypatch.setattr(near_duplicates, "_SHARED", 1 << 16)
+    tracemalloc.start()
+    similarity, found = index.find(lines[1::2])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16e6
+    assert (found >= 0).all() and similarity[7] == pytest.approx(max(jaccard(lines[15], other) for other in lines[::2]))
 
 
 @pytest.mark.parametrize("line", ["a", "ab", "abc", "…", "你好", "x" * 3000])

@@ -1,11 +1,13 @@
 """Means and intervals equal a loop over sentences; pairing narrows; verdicts follow from intervals."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from fairseq_distill.errors import DataError
+from fairseq_distill.evaluation import paired
 from fairseq_distill.evaluation.paired import Estimate, common, compare, estimate, randomisation_p_value, verdict
 from tests.reference.bootstrap import interval, mean_xsim
 
@@ -29,7 +31,7 @@ def as_lists(found):
 
 def test_a_mean_and_its_interval_equal_the_slow_reference():
     first = cells(1, 0.4)
-    found = estimate(first, {}, samples=4000)
+    found = estimate(first, {}, samples=40_000)
     low, high = interval(as_lists(first), None, 4000, 1)
     assert found.mean == pytest.approx(mean_xsim(as_lists(first)))
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.6)
@@ -38,7 +40,7 @@ def test_a_mean_and_its_interval_equal_the_slow_reference():
 
 def test_a_difference_and_its_interval_equal_the_slow_reference():
     first, second = cells(1, 0.4), cells(2, 0.5, seeds=(2, 3, 4))
-    found = estimate(first, second, samples=4000)
+    found = estimate(first, second, samples=40_000)
     low, high = interval(as_lists(first), as_lists(second), 4000, 1)
     assert found.mean == pytest.approx(mean_xsim(as_lists(first), other=as_lists(second)))
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.6)
@@ -74,6 +76,26 @@ def test_seeds_are_drawn():
     """Two seeds far apart: with sentences alone the interval could not reach either."""
     wrong = {"a": {1: {"x": np.zeros(500, bool)}, 2: {"x": np.ones(500, bool)}}}
     assert estimate(wrong, {}).low == 0 and estimate(wrong, {}).high == 100
+
+
+def test_memory_does_not_grow_with_draws_times_sentences():
+    """A thousand draws of each of 300,000 sentences would be 2.4 GB."""
+    first, second = (cells(seed, 0.4, (1,), {"horn": {"a": 300_000}}) for seed in (1, 2))
+    tracemalloc.start()
+    found = estimate(first, second)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
+    # The standard error of a difference of independent outcomes, 1.96 of them either side.
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * 100 * np.sqrt(2 * 0.4 * 0.6 / 300_000), rel=0.15)
+
+
+def test_many_seeds_are_drawn_in_parts(monkeypatch):
+    """Nearly every sentence has outcomes of its own then; parts of the draws are the same draws."""
+    first = cells(1, 0.4, seeds=range(9))
+    whole = estimate(first, {})
+    monkeypatch.setattr(paired, "_BLOCK", 7 * 80)
+    assert estimate(first, {}) == pytest.approx(whole)
 
 
 def test_what_both_have():

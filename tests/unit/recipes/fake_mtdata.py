@@ -24,14 +24,15 @@ if what == "fail":
     print("AssertionError: 503", file=sys.stderr)
     sys.exit(1)
 if echo:
-    print("\n".join(f"a line of {name} {i}" for i in range(n)))
-    sys.exit(0 if what == "ok" else 1)
+    print("\n".join(f"a {'' if what != 'other' else 'new '}line of {name} {i}" for i in range(n)))
+    sys.exit(0 if what in ("ok", "other") else 1)
 parts = Path(sys.argv[sys.argv.index("-o") + 1]) / "train-parts"
 parts.mkdir(parents=True)
 sides = name.split("-")[3:]
 for number, side in enumerate(sides):
     lines = n - 1 if what == "uneven" and number else n
-    text = "".join(f"{side} sentence number {i} of {name} is here\n" for i in range(lines))
+    word = "there" if what == "other" and number else "here"
+    text = "".join(f"{side} sentence number {i} of {name} is {word}\n" for i in range(lines))
     (parts / f"{name}.{side}").write_text(text)
     if what == "hang":
         (folder / "hangs").touch()

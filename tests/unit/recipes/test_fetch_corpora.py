@@ -1,5 +1,6 @@
 """Downloads: whole or not at all, tried again a bounded number of times, gone on with after a kill, licence recorded."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from corpora_lock import SHARED, read_lock
 from family_config import ListedCorpus, read_config
 from fetch_corpora import every, main, parser, place_of, sides_of
 
@@ -114,6 +116,88 @@ def test_a_file_that_was_cut_afterwards_is_fetched_again(world):
     path.write_text(path.read_text()[:100])
     fetch()
     assert calls(fake) == [NEWS, WEB, MONO, WEB] and len(read_lines(path)) == 40
+
+
+def test_what_is_new_is_recorded_and_said(world, caplog):
+    caplog.set_level("INFO")
+    fetch, _, output = world
+    fetch()
+    pins = read_lock(output / "corpora.lock.tsv")
+    assert sorted(pins) == sorted([(NEWS, "eng"), (NEWS, "swh"), (WEB, "swa"), (WEB, "eng"), (MONO, "swa")])
+    text = "".join(f"swh sentence number {i} of {NEWS} is here\n" for i in range(40)).encode()
+    assert (pins[NEWS, "swh"].sha256, pins[NEWS, "swh"].lines) == (hashlib.sha256(text).hexdigest(), 40)
+    assert caplog.text.count("as it is fetched for the first time") == 3
+    shutil.rmtree(output / "bitext")
+    fetch("--max-pairs", "7")  # the sums are those of the whole corpus
+    assert caplog.text.count("| checksums as before") == 2
+
+
+@pytest.mark.parametrize("name, side", [(WEB, "eng"), (MONO, "swa")])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_corpus_that_has_changed_is_refused(name, side, shared, world, tmp_path):
+    fetch, fake, output = world
+    fetch()
+    lock, before = output / "corpora.lock.tsv", read_lock(output / "corpora.lock.tsv")[name, side].sha256
+    options = ()
+    if shared:  # with the lock of another machine, into a new folder
+        lock = lock.rename(tmp_path / "shared.tsv")
+        options = ("--lock", str(lock))
+    shutil.rmtree(output / "bitext"), shutil.rmtree(output / "mono")
+    (fake / name).write_text("other\nother\nok")
+    for _ in range(2):
+        with pytest.raises(DataError) as caught:
+            fetch(*options, "--allow-missing")
+        said = str(caught.value)
+        assert (
+            f"{name}, side {side}: the fetched text has SHA-256 " in said
+            and f"but {lock} has {before} (40 lines, 20" in said
+        )
+        assert f"--accept-changed {name}" in said
+        assert not list((output / "bitext").glob(f"{name}*")) and not list((output / "mono").glob(f"{name}*"))
+    fetch(*options)  # as it was
+
+
+def test_a_new_version_is_taken_where_that_is_said(world, tmp_path, caplog):
+    caplog.set_level("INFO")
+    fetch, fake, output = world
+    fetch()
+    lock = (output / "corpora.lock.tsv").rename(tmp_path / "shared.tsv")
+    shutil.rmtree(output / "bitext")
+    (fake / WEB).write_text("other")
+    fetch("--lock", str(lock), "--accept-changed", WEB)
+    assert "as a new version" in caplog.text
+    assert set(read_lock(output / "corpora.lock.tsv")) == {
+        (WEB, "eng"),
+        (WEB, "swa"),
+    }  # the rest is as the shared one has it
+    shutil.rmtree(output / "bitext")
+    fetch("--lock", str(lock))  # one's own counts more than the shared one
+
+
+def test_a_text_that_was_changed_afterwards_is_refused(world):
+    fetch, fake, output = world
+    fetch()
+    path = output / "bitext" / WEB / "eng-swa" / "train.swa"
+    before = sha256_file(path)
+    path.write_text(path.read_text().replace("number 7", "number 9"))  # of the same size
+    with pytest.raises(
+        DataError, match=f"has SHA-256 {sha256_file(path)}, but .*corpus.json says {before}: .* remove it"
+    ):
+        fetch()
+    path.unlink()
+    fetch()
+    assert calls(fake) == [NEWS, WEB, MONO, WEB] and sha256_file(path) == before
+
+
+def test_a_lock_that_is_damaged_is_named(world, tmp_path):
+    fetch, _, _ = world
+    (tmp_path / "lock.tsv").write_text("# corpus\nMade-news-1-eng-swh\teng\tabc\t40\t2026-11-30\n")
+    with pytest.raises(DataError, match="lock.tsv, line 2: .*is not 'corpus<TAB>side"):
+        fetch("--lock", str(tmp_path / "lock.tsv"), "--attempts", "1")
+
+
+def test_the_lock_of_the_recipes_can_be_read():
+    assert SHARED.is_file() and isinstance(read_lock(SHARED), dict)
 
 
 def test_a_run_that_was_killed_goes_on(world):
