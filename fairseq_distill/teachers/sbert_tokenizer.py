@@ -1,9 +1,10 @@
 """The tokenizer of a sentence-transformers teacher without its weights: to see how it cuts a language."""
 
-import json
 from pathlib import Path
 from typing import Any, Optional, Tuple
 
+from fairseq_distill.errors import DataError
+from fairseq_distill.formats.json_file import load_json
 from fairseq_distill.teachers.sbert import find_folder
 
 
@@ -15,19 +16,25 @@ def load_tokenizer(name: str) -> Optional[Tuple[Any, Optional[int]]]:
 
     Returns:
         None when there is no ``tokenizer.json``, as with models that bring Python code of their own.
+
+    Raises:
+        DataError: the file is damaged.
     """
     file = _find(name)
     if file is None:
         return None
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(file))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    model = json.loads(file.read_text(encoding="utf-8"))["model"]
-    unknown = model.get("unk_id")  # Unigram names a position, the other kinds a token
-    if unknown is None and model.get("unk_token") is not None:
-        unknown = tokenizer.token_to_id(model["unk_token"])
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        model = load_json(file)["model"]
+        unknown = model.get("unk_id")  # Unigram names a position, the other kinds a token
+        if unknown is None and model.get("unk_token") is not None:
+            unknown = tokenizer.token_to_id(model["unk_token"])
+    except Exception as error:  # the library raises plain ones
+        raise DataError(f"{file} is damaged: {error}; take the model's folder again.") from error
     return tokenizer, unknown
 
 
