@@ -6,6 +6,7 @@ pair that stays keeps its provenance (formats/provenance.py); each that goes is 
 
 import json
 import logging
+import math
 import sys
 from argparse import Namespace
 from dataclasses import dataclass
@@ -149,6 +150,8 @@ def main(args: Namespace) -> None:
         raise ConfigError("Give either --mined FILE or --input PREFIX.")
     if args.threshold is not None and args.mined is None:
         raise ConfigError("--threshold needs --mined: a bitext has no scores.")
+    if args.threshold is not None and math.isnan(args.threshold):
+        raise ConfigError("--threshold is not a number (nan), and no score is greater; give one, or leave it out.")
     langs = [language.code for language in parse_pair(args.pair)]
     require_folder(f"{args.output}.{langs[0]}")
     pairs = read_pairs(args.mined, args.input, langs)

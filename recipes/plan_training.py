@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 
 from fairseq_distill import defaults
-from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.cli.common import make_parser, run_command, seed_number
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.evaluation.training_log import INNER, read_training_log
 from fairseq_distill.formats.atomic import write_text
@@ -202,7 +202,7 @@ def cli_main() -> int:
     parser.add_argument("--max-update", type=int, help="number of updates")
     parser.add_argument("--max-minutes", type=float, help="minutes of training")
     parser.add_argument("--arch", help="architecture; chosen from the budget when not given")
-    parser.add_argument("--seed", type=int, default=1, help="seed of fairseq")
+    parser.add_argument("--seed", type=seed_number, default=1, help="seed of fairseq")
     parser.add_argument("options", nargs="*", help="further options of fairseq-train, after --")
     return run_command(parser, main)
 

@@ -103,7 +103,7 @@ def require_own_code(spec: str, named: bool) -> None:
     """Raise a ConfigError where ``spec``, found in a file, is a teacher of the user's own code that they have not named."""
     if parse_spec(spec).kind == "python" and not named:
         raise ConfigError(
-            f"{spec} is code, which is run only where your own command line names it: give --teacher {spec}, "
+            f"{spec} is code, which is run only where a command line names it: give --teacher {spec}, "
             "or embed with fairseq-teach beforehand."
         )
 
@@ -138,6 +138,8 @@ def open_encoder(
     files = {name: file for name, file in (("spm", spm), ("cvocab", cvocab)) if file is not None}
     if files and kind not in ("laser2", "fairseq"):
         raise ConfigError(f"--{' and --'.join(files)} belong to LASER's files, not to {spec}.")
+    if kind in ("file", "python") and precision not in ("auto", "float32"):
+        raise ConfigError(f"--precision {precision} is not for {spec}, which gives its vectors as they are; leave it out.")
     options = {**options, **files}
     keep_few_kernels()
     # Imported here so that each command loads only the libraries that its encoder needs.

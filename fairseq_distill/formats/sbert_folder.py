@@ -38,14 +38,14 @@ def require_stock_classes(folder: PathLike) -> None:
 def _modules(path: Path) -> List[Tuple[str, str]]:
     """(class, folder) of each module."""
     content = _read(path)
-    found = [(one.get("type"), one.get("path")) if isinstance(one, dict) else (None, None) for one in _items(content)]
-    if not found or not all(isinstance(word, str) and "\0" not in word for pair in found for word in pair):
+    found = []
+    for one in content if isinstance(content, list) else []:
+        kind, place = (one.get("type"), one.get("path")) if isinstance(one, dict) else (None, None)
+        if isinstance(kind, str) and isinstance(place, str) and "\0" not in place:
+            found.append((kind, place))
+    if not found or len(found) != len(content):
         raise DataError(f"{path} is no list of modules, each with a type and a path; take the model's folder again.")
     return found
-
-
-def _items(content: Any) -> List[Any]:
-    return content if isinstance(content, list) else []
 
 
 def _read(path: Path) -> Any:

@@ -9,7 +9,6 @@ import re
 import signal
 import zipfile
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,9 +21,8 @@ from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import DistillError
 from fairseq_distill.formats.json_file import from_json
 from fairseq_distill.formats.manifest import Corpus
-from tests.faults.test_truncated import FORMATS, _write_json_formats, made  # noqa: F401 (a fixture)
+from tests.faults.test_truncated import FORMATS, PROGRAMS, made  # noqa: F401 (a fixture)
 
-REPO = Path(__file__).parents[2]
 FAST = [name for name in FORMATS if not re.search("LASER|student|folder", name)]
 SLOW = [name for name in FORMATS if name not in FAST]
 TOKENS = [
@@ -100,8 +98,9 @@ def fuzz(name, folder, examples):
 
 
 @pytest.fixture(autouse=True)
-def data_prep(monkeypatch):
-    monkeypatch.syspath_prepend(str(REPO / "data_prep"))
+def programs(monkeypatch):
+    for folder in PROGRAMS:
+        monkeypatch.syspath_prepend(folder)
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -241,7 +241,7 @@ def code_that_leaves_a_mark(folder):
 
 
 def test_a_teacher_named_by_a_checkpoint_or_manifest_is_not_run(tmp_path):
-    with pytest.raises(ConfigError, match="your own command line"):
+    with pytest.raises(ConfigError, match="a command line names it"):
         open_encoder(code_that_leaves_a_mark(tmp_path), own_code=False)
     assert not (tmp_path / "mark").exists()
 

@@ -24,14 +24,19 @@ from fairseq_distill.formats.binarised import open_either, write_binarised
 from fairseq_distill.formats.bucc import read_bucc
 from fairseq_distill.formats.dictionary import read_dictionary
 from fairseq_distill.formats.embeddings import EmbeddingInfo, open_embeddings, read_info, write_info
+from fairseq_distill.formats.evaluation_sets import find_sets
 from fairseq_distill.formats.lines import count_lines, read_lines
 from fairseq_distill.formats.mined_pairs import MinedPair, read_mined_pairs, write_mined_pairs
 from fairseq_distill.formats.mining_record import MiningRecord, SideRecord, read_record, write_record
 from fairseq_distill.formats.nllb_config import read_nllb_config
+from fairseq_distill.formats.provenance import read_mined_lines, read_origins
+from fairseq_distill.formats.sbert_folder import require_stock_classes
 from fairseq_distill.modules.lstm import LstmEncoder, LstmShape
+from fairseq_distill.teachers.sbert_tokenizer import load_tokenizer
 from tests.unit.export.export_students import train_spm, write_student
 
 REPO = Path(__file__).parents[2]
+PROGRAMS = [str(REPO / "data_prep"), str(REPO / "recipes")]  # of which some formats are read by
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +63,8 @@ def made(tmp_path_factory):
     write_record(MiningRecord(str(folder / "origin.tsv"), "2", side, side, {"pairs": 2}))
     _write_json_formats(folder)
     _write_models(folder)
+    _write_recipe_formats(folder)
+    _write_sbert(folder / "sbert")
     (folder / "b.fra").write_text("f1\ta\nf2\tb\n")
     (folder / "b.eng").write_text("e1\ta\ne2\tb\n")
     (folder / "b.gold").write_text("f1\te1\nf2\te2\n")
@@ -96,6 +103,41 @@ def _write_json_formats(folder):
     provenance.write_provenance(
         folder / "from.tsv", [provenance.Provenance(1, 1.1, 0.9, "a", 1, "b", 2, "ck", "s", "t")]
     )
+
+
+ROUND = {
+    "number": 1, "checkpoint": "c", "xsim": 5.0, "low": 4.0, "high": 6.0, "margin": "ratio", "k": 4, "threshold": 1.1, "cut": "best F1",
+    "precision": 0.9, "recall": 0.5, "mined": 9, "kept": 7, "new": 7, "dropped": {"known": 2},
+}  # fmt: skip
+SUMMARY = {
+    "src_searched": 9, "tgt_searched": 8, "margin": "ratio", "retrieval": "max", "k": 4, "threshold": 1.06, "pairs": 7,
+}  # fmt: skip
+
+
+def _write_recipe_formats(folder):
+    """What the recipes leave between their steps."""
+    (folder / "iterate.json").write_text(json.dumps({"format_version": 1, "rounds": [ROUND], "stopped": None}))
+    (folder / "mine.json").write_text(json.dumps(SUMMARY))
+    (folder / "mined.counts.json").write_text(json.dumps({"in": 9, "kept": 7, "dropped": {"known": 2}, "threshold": 1.1}))
+    (folder / "mined.lines.tsv").write_text("1.250000\t1\t2\n1.125000\t3\t4\n")
+    (folder / "mono.swa.origin.tsv").write_text("news/train.swa\t12\ncrawl.swa\t3\n")
+    (folder / "corpora.tsv").write_text("swa\t12,000\t500000\nzul\t30\n")
+    (folder / "corpus.json").write_text(json.dumps({"licence": "CC-BY-4.0", "files": {"x": {"bytes": 1}}}))
+    log = '{"epoch": 1, "update": 0.5, "loss": "2.5", "ups": "3", "bsz": "9", "num_updates": "10"}'
+    (folder / "train.json.log").write_text(f"2026-11-23 | INFO | train_inner | {log}\n" * 2)
+    for name in ("swh_Latn", "eng_Latn"):
+        (folder / "flores" / "dev").mkdir(parents=True, exist_ok=True)
+        (folder / "flores" / "dev" / f"{name}.dev").write_text("one line\nand another\n")
+
+
+def _write_sbert(folder):
+    stock = "sentence_transformers.models."
+    modules = [{"idx": 0, "name": "0", "path": "", "type": f"{stock}Transformer"}, {"path": "1_Dense", "type": f"{stock}Dense"}]
+    (folder / "1_Dense").mkdir(parents=True)
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Dense" / "config.json").write_text(json.dumps({"activation_function": "torch.nn.modules.activation.Tanh"}))
+    words = {"type": "WordLevel", "vocab": {"[UNK]": 0, "a": 1}, "unk_token": "[UNK]"}
+    (folder / "tokenizer.json").write_text(json.dumps({"version": "1.0", "added_tokens": [], "model": words}))
 
 
 def _write_models(folder):
@@ -151,6 +193,46 @@ def _xcd(path):
     read_registry(path)
 
 
+def _rounds(path):
+    from iterate_round import read_rounds
+
+    read_rounds(path.parent)
+
+
+def _counts(path):
+    from iterate_round import read_counts
+
+    read_counts(path)
+
+
+def _summary(path):
+    from add_mining import read_summary
+
+    read_summary(path)
+
+
+def _corpora(path):
+    from plan_families import read_counts
+
+    read_counts(path)
+
+
+def _licence(path):
+    from corpora_root import licence_in
+
+    licence_in(path)
+
+
+def _evaluation_sets(path):
+    for found in find_sets(path.parents[1]):
+        found.require_even()
+
+
+def _tokenizer(path):
+    pytest.importorskip("tokenizers")
+    load_tokenizer(str(path.parent))
+
+
 def _encoder(path):
     open_encoder(str(path), "cpu", "float32")
 
@@ -192,6 +274,18 @@ FORMATS = {
     "catalogue .po": ("x.po", (0.35, 0.95), _po),
     "catalogue .mo": ("x.mo", (0, 0.3, 0.9, -3), _mo),
     "registry .xcd": ("x.xcd", (0, 0.5, 0.9), _xcd),
+    "training log": ("train.json.log", (), read_training_log),  # is read as far as it goes, see below
+    "rounds": ("iterate.json", ENDS, _rounds),
+    "summary of mining": ("mine.json", ENDS, _summary),
+    "counts of pairs": ("mined.counts.json", ENDS, _counts),
+    "lines of mined pairs": ("mined.lines.tsv", (0.2, 0.4, -5), read_mined_lines),
+    "origins of lines": ("mono.swa.origin.tsv", (0.2, -3), read_origins),
+    "counts of languages": ("corpora.tsv", (0, 0.1), _corpora),
+    "record of a corpus": ("corpus.json", ENDS, _licence),
+    "evaluation set": ("flores/dev/swh_Latn.dev", (0, 0.3), _evaluation_sets),
+    "list of modules": ("sbert/modules.json", ENDS, lambda path: require_stock_classes(path.parent)),
+    "settings of a module": ("sbert/1_Dense/config.json", ENDS, lambda path: require_stock_classes(path.parents[1])),
+    "tokenizer": ("sbert/tokenizer.json", ENDS, _tokenizer),
     "student": ("student.pt", BINARY, _encoder),
     "student, old layout": ("legacy.pt", BINARY, _encoder),
     "LASER2": ("laser2/laser2.pt", BINARY, _encoder),
@@ -213,7 +307,8 @@ CASES = [pytest.param(name, cut, id=f"{name}-{cut}") for name, (_, cuts, _) in F
 
 @pytest.mark.parametrize("name, cut", CASES)
 def test_a_truncated_file_is_named(name, cut, made, monkeypatch):
-    monkeypatch.syspath_prepend(str(REPO / "data_prep"))
+    for folder in PROGRAMS:
+        monkeypatch.syspath_prepend(folder)
     file, _, read = FORMATS[name]
     path = made / file
     whole = path.read_bytes()

@@ -75,7 +75,7 @@ def test_provenance_comes_back(tmp_path):
     [
         ("round\t", "rounds\t", "instead of the columns"),
         ("\tone word", "", "line 2: 9 fields instead of 10"),
-        ("1.250000", "nan", "line 2: score nan"),
+        ("1.250000", "nan", "line 2: .nan. is not a finite"),
         ("\t3\t", "\tthree\t", "line 2: invalid literal"),
     ],
 )
