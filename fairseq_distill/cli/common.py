@@ -62,7 +62,7 @@ def seed_number(text: str) -> int:
         argparse.ArgumentTypeError: it is none.
     """
     if not re.fullmatch("[0-9]{1,10}", text) or int(text) > _LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {_LARGEST_SEED:,}")
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from 0 to {_LARGEST_SEED:,}")
     return int(text)
 
 

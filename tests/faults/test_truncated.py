@@ -89,7 +89,7 @@ def _write_json_formats(folder):
     score = evaluation.Score("xsim", "t", "swa", "eng", "enc", 5.0, 4.0, 6.0, 100, "signature")
     evaluation.write_evaluation(folder / "evaluation.json", evaluation.Evaluation([score]))
     entry = results.XsimEntry("student", "v", "swa", "eng", "ratio", 4, 100, 5, 5.0)
-    results.write_results(folder, results.Results([entry]))
+    results.write_results(folder, results.Results([entry], results.TrainingFacts(seconds=1.5)))
     counts = vocabulary.PieceCounts("swa", "student", "", 10, 5, 6, 7, 8, 1, 1, 1, 5, 2, 20, 19)
     vocabulary.write_vocabulary_report(folder / "vocabulary.json", vocabulary.VocabularyReport([counts]))
     nllb = {

@@ -39,7 +39,7 @@ def changed_json(path, keys, value):
 
 
 NUMBERS = {
-    "results": ("results.json", ("xsim", 0, "low"), lambda path: results.read_results(path.parent)),
+    "results": ("results.json", ("training", "seconds"), lambda path: results.read_results(path.parent)),
     "results, whole": ("results.json", ("xsim", 0, "n"), lambda path: results.read_results(path.parent)),
     "calibration": ("calibration.json", ("settings", 0, "best_f1", "threshold"), calibration.read_calibration),
     "calibration, whole": ("calibration.json", ("hidden",), calibration.read_calibration),
