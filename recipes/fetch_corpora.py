@@ -149,6 +149,7 @@ def fetch_one(config: FamilyConfig, corpus: ListedCorpus, output: Path, patience
     partial = output / ".partial" / corpus.id
     with locked(partial.with_name(partial.name + ".lock")):
         if is_there(corpus, output):
+            shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed at its very end
             logger.info(f"there | {corpus.lang} | {corpus.id} | licence {corpus.licence}")
             return ""
         log = partial.with_name(partial.name + ".log")

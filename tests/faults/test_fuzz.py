@@ -21,7 +21,7 @@ from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import DistillError
 from fairseq_distill.formats.json_file import from_json
 from fairseq_distill.formats.manifest import Corpus
-from tests.faults.test_truncated import FORMATS, PROGRAMS, made  # noqa: F401 (a fixture)
+from tests.faults.formats import FORMATS
 
 FAST = [name for name in FORMATS if not re.search("LASER|student|folder", name)]
 SLOW = [name for name in FORMATS if name not in FAST]
@@ -29,8 +29,9 @@ TOKENS = [
     b"999999999999999999999", b"-1", b"0", b"null", b"NaN", b"Infinity", b"[]", b"{}", b'""', b"true", b"1e999", b"[[" * 3000, b"\xff", b"\x00",
     b"\t", b"\n", b"\xef\xbb\xbf", "\u2028".encode(), "٣".encode(), b"1_0", b"../../x", b"PK\x03\x04", b"\x80\x04", b"\xff" * 8, b"\x93NUMPY",
 ]  # fmt: skip
+EDITS = ["cut", "insert", "replace", "delete", "value"]
 edits = st.lists(
-    st.tuples(st.sampled_from(["cut", "insert", "replace", "delete", "value"]), st.floats(0, 1), st.one_of(st.sampled_from(TOKENS), st.binary(max_size=12))),
+    st.tuples(st.sampled_from(EDITS), st.floats(0, 1), st.one_of(st.sampled_from(TOKENS), st.binary(max_size=12))),
     min_size=1, max_size=4,
 )  # fmt: skip
 
@@ -97,31 +98,25 @@ def fuzz(name, folder, examples):
     run()
 
 
-@pytest.fixture(autouse=True)
-def programs(monkeypatch):
-    for folder in PROGRAMS:
-        monkeypatch.syspath_prepend(folder)
-
-
 @pytest.mark.parametrize("name", FAST)
-def test_readers(name, made):  # noqa: F811
+def test_readers(name, made):
     fuzz(name, made, 60)
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_encoders(name, made):  # noqa: F811
+def test_encoders(name, made):
     fuzz(name, made, 15)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", FAST)
-def test_readers_long(name, made):  # noqa: F811
+def test_readers_long(name, made):
     fuzz(name, made, 3000)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SLOW)
-def test_encoders_long(name, made):  # noqa: F811
+def test_encoders_long(name, made):
     fuzz(name, made, 500)
 
 
@@ -174,17 +169,17 @@ def fuzz_content(name, folder, examples):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_content_of_checkpoints(name, made):  # noqa: F811
+def test_content_of_checkpoints(name, made):
     fuzz_content(name, made, 30)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", FILES)
-def test_content_of_checkpoints_long(name, made):  # noqa: F811
+def test_content_of_checkpoints_long(name, made):
     fuzz_content(name, made, 1500)
 
 
-def test_checkpoints_are_archives(made):  # noqa: F811
+def test_checkpoints_are_archives(made):
     assert zipfile.is_zipfile(made / "student.pt")  # so that the bytes above reach torch's reader
 
 

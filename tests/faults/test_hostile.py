@@ -199,8 +199,7 @@ def test_a_folder_of_an_export(file, name, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["checkpoint_last.pt", "checkpoint_best.pt", "checkpoint_1_100.pt"])
-def test_mending_a_folder_of_checkpoints_removes_them(file, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(REPO / "recipes"))
+def test_mending_a_folder_of_checkpoints_removes_them(file, tmp_path):
     from mend_checkpoints import mend
 
     HOSTILE["checkpoint"](tmp_path / file)
@@ -277,10 +276,8 @@ def planned_data(folder, spec):
 
 @pytest.mark.parametrize("place", [judged_run, planned_data])
 def test_a_teacher_named_by_a_work_directory_is_run_only_where_the_command_line_names_it(
-    place, tmp_path, capsys, monkeypatch
+    place, tmp_path, capsys
 ):
-    for folder in ("data_prep", "recipes"):
-        monkeypatch.syspath_prepend(str(REPO / folder))
     spec = code_that_leaves_a_mark(tmp_path)
     program, main, words = place(tmp_path, spec)
     for named in ([], ["--teacher", "sbert:another"]):

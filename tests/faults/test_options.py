@@ -15,16 +15,9 @@ from fairseq_distill.cli.teach import cli_main as teach
 from fairseq_distill.cli.xsim import cli_main as xsim
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import ConfigError
-from tests.faults.test_truncated import PROGRAMS, made  # noqa: F401 (a fixture)
 from tests.faults.tools import own_rows, own_teacher, refused
 
 REPO = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def programs(monkeypatch):
-    for folder in PROGRAMS:
-        monkeypatch.syspath_prepend(folder)
 
 
 @pytest.fixture
@@ -163,7 +156,7 @@ def content_of_files(folder):
 
 
 @pytest.mark.parametrize("precision", ["int8", "bfloat16"])
-def test_a_precision_that_an_encoder_has_not(precision, made, tmp_path):  # noqa: F811
+def test_a_precision_that_an_encoder_has_not(precision, made, tmp_path):
     with pytest.raises(ConfigError, match=f"LASER2 runs in float32 only, not in {precision}"):
         open_encoder(f"laser2:{made / 'laser2'}", "cpu", precision)
     np.save(tmp_path / "a.npy", np.ones((2, 8), np.float32))

@@ -19,16 +19,11 @@ from fairseq_distill.formats.dictionary import Dictionary
 from fairseq_distill.formats.manifest import Corpus
 from fairseq_distill.formats.mined_pairs import read_mined_pairs
 from fairseq_distill.formats.student_folder import read_student_folder
-from tests.faults.test_truncated import FORMATS, PROGRAMS, ROUND, SUMMARY, _catalogue, change, made  # noqa: F401
+from tests.faults.formats import FORMATS, ROUND, SUMMARY, catalogue
+from tests.faults.test_truncated import change
 from tests.unit.evaluation.report_example import make_run
 
 ODD = ["NaN", "Infinity", "-Infinity", "1e999", str(10**400), "1e101", "9" * 5000]
-
-
-@pytest.fixture(autouse=True)
-def programs(monkeypatch):
-    for folder in PROGRAMS:
-        monkeypatch.syspath_prepend(folder)
 
 
 def changed_json(path, keys, value):
@@ -53,7 +48,7 @@ NUMBERS = {
 
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", ODD, ids=lambda value: value[:9])
-def test_numbers_that_are_none(name, value, made, tmp_path):  # noqa: F811
+def test_numbers_that_are_none(name, value, made, tmp_path):
     file, keys, read = NUMBERS[name]
     (tmp_path / file).write_text(changed_json(made / file, keys, value))
     with pytest.raises(DataError, match=file):
@@ -74,7 +69,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_values_of_another_shape(name, made, tmp_path):  # noqa: F811
+def test_values_of_another_shape(name, made, tmp_path):
     file, keys, value, said = SHAPES[name]
     text = changed_json(made / file, keys, json.dumps(value)) if keys else json.dumps(value)
     (tmp_path / file).write_text(text)
@@ -106,7 +101,7 @@ LINES = {
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_numbers_in_lines(name, made, tmp_path):  # noqa: F811
+def test_numbers_in_lines(name, made, tmp_path):
     file, old, new = LINES[name]
     text = (made / file).read_text()
     assert old in text
@@ -159,7 +154,7 @@ def test_a_report_is_made_of_such_a_log(value, tmp_path):
     ("Infinity", "cannot convert float infinity"), ("5000", "is 5,000, but the encoder has 256 positions"), ("-5", "-5 is no whole number"),
     ("0", "0 is no whole number"), ("1e999", "infinity"),
 ])  # fmt: skip
-def test_a_folder_whose_longest_sentence_does_not_fit(value, said, made, tmp_path):  # noqa: F811
+def test_a_folder_whose_longest_sentence_does_not_fit(value, said, made, tmp_path):
     for file in (made / "folder").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "config.json").write_text(changed_json(made / "folder" / "config.json", ("max_length_pieces",), value))
@@ -216,7 +211,7 @@ def test_character_sets_that_are_none(kind, charset, tmp_path):
     path = tmp_path / f"x.{kind}"
     head = f"Content-Type: text/plain; charset={charset}\n"
     if kind == "mo":
-        path.write_bytes(_catalogue({b"": head.encode(), b"a": b"\xff\xfe\xe9+"}))
+        path.write_bytes(catalogue({b"": head.encode(), b"a": b"\xff\xfe\xe9+"}))
     else:
         path.write_bytes(b'msgid ""\nmsgstr "%s"\n\nmsgid "a"\nmsgstr "\xff\xfe\xe9+"\n' % head.replace("\n", "\\n").encode())
     with pytest.raises(DataError, match=f"x.{kind}"):
@@ -228,7 +223,7 @@ def test_plural_forms_that_count_to_nowhere(form, tmp_path):
     from catalogue_files import read_mo
 
     head = f"charset=UTF-8\nPlural-Forms: nplurals=2; plural={form};\n"
-    (tmp_path / "x.mo").write_bytes(_catalogue({b"": head.encode(), b"a file\0files": b"one\0many"}))
+    (tmp_path / "x.mo").write_bytes(catalogue({b"": head.encode(), b"a file\0files": b"one\0many"}))
     pairs = list(read_mo(tmp_path / "x.mo").pairs())
     assert pairs in ([("a file", "one", False), ("files", "many", False)], [("files", "", False)])
 

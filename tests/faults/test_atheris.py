@@ -1,0 +1,32 @@
+"""fuzz_atheris.py for some seconds a format, where atheris is installed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.formats import FORMATS
+
+SCRIPT = Path(__file__).with_name("fuzz_atheris.py")
+
+
+def run(corpus, *words):
+    command = [sys.executable, str(SCRIPT), "--seconds", "10", "--corpus", str(corpus), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_reader_has_a_finding(name, tmp_path):
+    pytest.importorskip("atheris", reason="atheris is not installed")
+    done = run(tmp_path, name)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{name}: sound")
+
+
+@pytest.mark.long
+def test_a_finding_is_seen(tmp_path):
+    pytest.importorskip("atheris", reason="atheris is not installed")
+    done = run(tmp_path, "no such format")
+    assert done.returncode == 1 and "KeyError" in done.stderr
