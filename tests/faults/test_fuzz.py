@@ -6,6 +6,7 @@ A few examples each here; ``bash tests/run.sh -m long tests/faults/test_fuzz.py`
 import json
 import math
 import re
+import shutil
 import signal
 import zipfile
 from contextlib import contextmanager
@@ -19,14 +20,16 @@ from hypothesis import strategies as st
 from fairseq_distill.cli.common import one_line
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import DistillError
+from fairseq_distill.evaluation.report import report
 from fairseq_distill.formats.json_file import from_json
 from fairseq_distill.formats.manifest import Corpus
 from tests.faults.formats import FORMATS
+from tests.unit.evaluation.report_example import make_run
 
 FAST = [name for name in FORMATS if not re.search("LASER|student|folder", name)]
 SLOW = [name for name in FORMATS if name not in FAST]
 TOKENS = [
-    b"999999999999999999999", b"-1", b"0", b"null", b"NaN", b"Infinity", b"[]", b"{}", b'""', b"true", b"1e999", b"[[" * 3000, b"\xff", b"\x00",
+    b"999999999999999999999", b"-1", b"0", b"null", b"NaN", b"Infinity", b"[]", b"{}", b'""', b"true", b"1e999", b"1e99", b"1" * 400, b"1e-320", b"[[" * 3000, b"\xff", b"\x00",
     b"\t", b"\n", b"\xef\xbb\xbf", "\u2028".encode(), "٣".encode(), b"1_0", b"../../x", b"PK\x03\x04", b"\x80\x04", b"\xff" * 8, b"\x93NUMPY",
 ]  # fmt: skip
 EDITS = ["cut", "insert", "replace", "delete", "value"]
@@ -181,6 +184,52 @@ def test_content_of_checkpoints_long(name, made):
 
 def test_checkpoints_are_archives(made):
     assert zipfile.is_zipfile(made / "student.pt")  # so that the bytes above reach torch's reader
+
+
+# --- the report, of a run in which one file was changed
+
+PARTS = ["results.json", "mining/calibration.json", "mining/calibration.tsv", "log/train.json.log", "mined.tsv", "data/manifest.json", "scores.npy"]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory, made):
+    work = make_run(tmp_path_factory.mktemp("run") / "work", n_updates=40, n_mined=20)
+    (work / "mining").mkdir()
+    shutil.copy(made / "calibration.json", work / "mining" / "calibration.json")
+    shutil.copy(made / "curve.tsv", work / "mining" / "calibration.tsv")
+    report(work, work / "report.html")  # whole, it is made
+    return work
+
+
+def fuzz_report(part, work, examples):
+    path = work / part
+    whole = path.read_bytes()
+
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck), deadline=None)
+    @given(edits)
+    def run(changes):
+        path.write_bytes(changed(whole, changes))
+        try:
+            with in_time(), np.errstate(all="ignore"):
+                report(work, work / "report.html")
+        except DistillError as error:
+            assert one_line(str(error)).isprintable()
+
+    try:
+        run()
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_reports(part, run_folder):
+    fuzz_report(part, run_folder, 15)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", PARTS)
+def test_reports_long(part, run_folder):
+    fuzz_report(part, run_folder, 1000)
 
 
 # --- typed JSON
