@@ -66,8 +66,12 @@ def fuzz(name, made, corpus, seconds):
             read(path)
         except DistillError:
             pass
+        except BaseException:
+            Path(f"{finding}exception").write_bytes(data)  # libFuzzer keeps what was too slow or too large by itself
+            raise
 
-    options = [f"-max_total_time={seconds}", f"-dict={corpus / 'words'}", f"-artifact_prefix={corpus / 'findings' / plain(name)}."]
+    finding = corpus / "findings" / f"{plain(name)}."
+    options = [f"-max_total_time={seconds}", f"-dict={corpus / 'words'}", f"-artifact_prefix={finding}"]
     options += ["-timeout=20", "-rss_limit_mb=4096", "-max_len=65536", "-verbosity=0"]
     atheris.Setup([sys.argv[0], *options, str(own)], one, custom_mutator=mutated)
     atheris.Fuzz()

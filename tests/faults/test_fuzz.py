@@ -29,8 +29,9 @@ from tests.unit.evaluation.report_example import make_run
 FAST = [name for name in FORMATS if not re.search("LASER|student|folder", name)]
 SLOW = [name for name in FORMATS if name not in FAST]
 TOKENS = [
-    b"999999999999999999999", b"-1", b"0", b"null", b"NaN", b"Infinity", b"[]", b"{}", b'""', b"true", b"1e999", b"1e99", b"1" * 400, b"1e-320", b"[[" * 3000, b"\xff", b"\x00",
-    b"\t", b"\n", b"\xef\xbb\xbf", "\u2028".encode(), "٣".encode(), b"1_0", b"../../x", b"PK\x03\x04", b"\x80\x04", b"\xff" * 8, b"\x93NUMPY",
+    b"999999999999999999999", b"-1", b"0", b"null", b"NaN", b"Infinity", b"[]", b"{}", b'""', b"true", b"1e999", b"1e99", b"1e-320", b"1" * 400,
+    b"[[" * 3000, b"\xff", b"\x00", b"\t", b"\n", b"\xef\xbb\xbf", "\u2028".encode(), "٣".encode(), b"1_0", b"../../x", b"PK\x03\x04", b"\x80\x04",
+    b"\xff" * 8, b"\x93NUMPY",
 ]  # fmt: skip
 EDITS = ["cut", "insert", "replace", "delete", "value"]
 edits = st.lists(
