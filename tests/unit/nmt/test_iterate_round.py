@@ -119,6 +119,24 @@ def work(tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    "file, text, said",
+    [
+        ("round-1/mined.lines.tsv", "1.25\t6\t2\n1.1\t3\t4\n", "names line 6 of swa, of 5 vectors and 5 origins"),
+        ("round-1/mined.lines.tsv", "1.25\t1\t2\n1.1\t3", "line 2: 2 fields instead of 3"),
+        ("text/mono.eng.origin.tsv", "x\t1\n" * 4, "of 5 vectors and 4 origins"),
+        ("text/mono.eng.origin.tsv", "x\t1\n" * 4 + "x\t", "line 5: invalid literal"),
+        ("round-1/mined.counts.json", "[]", "must be an object, but is a list"),
+    ],
+)
+def test_files_of_a_round_that_do_not_belong_together(work, file, text, said):
+    finished_round(work, 1, [(1, 2), (3, 4)], xsim=20)
+    (work / file).write_text(text)
+    with pytest.raises(DataError, match=said):
+        finish(work, 1)
+    assert not (work / "iterate.json").exists()
+
+
 def test_a_round_knows_which_pairs_are_new(work, capsys):
     finished_round(work, 1, [(1, 2), (3, 4)], xsim=20)
     finish(work, 1)
