@@ -127,8 +127,8 @@ def require_file(path: PathLike) -> Path:
     file = Path(path)
     if file.exists() and not file.is_file():
         raise DataError(
-            f"{file} is no regular file, as a folder or a pipe such as <(…) is none: it is read more than once. Write the text "
-            "to a file first; what is packed as .gz is read as it is."
+            f"{file} is no regular file (a folder, or a pipe such as <(…)), but is read more than once. Write the text to a file "
+            "first; .gz is read as it is."
         )
     if not file.is_file():
         raise DataError(f"{file} does not exist.")

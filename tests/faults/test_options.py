@@ -147,7 +147,7 @@ def test_a_pipe_in_place_of_a_file(command, texts, capsys):
         "teach": (teach, ["--teacher", spec, "--input", pipe, "--output", out]),
         "mine": (mine, [pipe if word == texts / "a" else word for word in mining(texts)]),
     }[command]
-    refused(capsys, *words, "pipe is no regular file.* Write the text to a file first")
+    refused(capsys, *words, "pipe is no regular file.*. Write the text to a file first")
     assert content_of_files(texts) == before
 
 
