@@ -216,15 +216,24 @@ def _load(name: str, folder: Optional[Path], device: torch.device) -> Any:
     return model.eval()
 
 
-def _downloaded_folder(name: str) -> Optional[Path]:
-    """Where the hub's cache keeps a model."""
+def downloaded(name: str, file: str) -> Optional[Path]:
+    """Where the hub's cache keeps a file of a model; None where it does not."""
     from huggingface_hub import try_to_load_from_cache
 
     for repository in (name, f"sentence-transformers/{name}"):
-        found = try_to_load_from_cache(repository, "modules.json")
+        try:
+            found = try_to_load_from_cache(repository, file)
+        except ValueError:  # no name that the hub could have
+            continue
         if isinstance(found, str):
-            return Path(found).parent
+            return Path(found)
     return None
+
+
+def _downloaded_folder(name: str) -> Optional[Path]:
+    """Where the hub's cache keeps a model."""
+    found = downloaded(name, "modules.json")
+    return None if found is None else found.parent
 
 
 def fingerprint(model: Any, folder: Optional[Path]) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Optional, Tuple
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.json_file import load_json
-from fairseq_distill.teachers.sbert import find_folder
+from fairseq_distill.teachers.sbert import downloaded, find_folder
 
 
 def load_tokenizer(name: str) -> Optional[Tuple[Any, Optional[int]]]:
@@ -46,11 +46,6 @@ def _find(name: str) -> Optional[Path]:
         ]
         return found[0] if found else None
     try:
-        from huggingface_hub import try_to_load_from_cache
+        return downloaded(name, "tokenizer.json")
     except ImportError:
         return None
-    for repository in (name, f"sentence-transformers/{name}"):
-        cached = try_to_load_from_cache(repository, "tokenizer.json")
-        if isinstance(cached, str):
-            return Path(cached)
-    return None

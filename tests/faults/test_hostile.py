@@ -317,8 +317,10 @@ def test_a_model_that_names_code_of_its_own_is_not_loaded(name, tmp_path, monkey
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(json.dumps(content))
     (folder / "evil.py").write_text(f"import os\nos.environ[{MARK!r}] = 'done'\nclass Module: pass\n")
-    with pytest.raises(DataError, match="is no list of modules|is none of sentence-transformers' or PyTorch's own"):
-        open_encoder(f"sbert:{folder}", "cpu")
+    monkeypatch.setattr("fairseq_distill.teachers.sbert.downloaded", lambda name, file: folder / file)
+    for spec in (f"sbert:{folder}", "sbert:of-somebody/on-the-hub"):
+        with pytest.raises(DataError, match="is no list of modules|is none of sentence-transformers' or PyTorch's own"):
+            open_encoder(spec, "cpu")
 
 
 # --- the sources
