@@ -15,6 +15,7 @@ from typing import Dict, List, Optional
 
 import numpy as np
 import torch
+from plan_training import read_plan
 
 from fairseq_distill import __version__, defaults
 from fairseq_distill.cli.common import make_parser, run_command
@@ -27,7 +28,6 @@ from fairseq_distill.errors import DataError
 from fairseq_distill.evaluation.training_log import read_training_log, sentences_per_second
 from fairseq_distill.evaluation.xsim import bootstrap_interval, xsim_margins
 from fairseq_distill.formats.embeddings import open_embeddings
-from fairseq_distill.formats.json_file import read_object
 from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.manifest import Corpus, read_manifest
 from fairseq_distill.formats.results import Results, TrainingFacts, XsimEntry, read_results, write_results
@@ -81,7 +81,7 @@ def judge(encoder: SentenceEncoder, kind: str, work: Path, corpus: Corpus) -> Li
 
 def training_facts(work: Path, student: Student, checkpoint: Path) -> TrainingFacts:
     """What training cost, from its log and its checkpoints."""
-    plan = read_object(work / "plan.json", "remove it and run recipes/student.sh again")
+    plan = read_plan(work / "plan.json")
     speeds = sentences_per_second(read_training_log(work / "log" / "train.json.log"))
     last = load_checkpoint(work / "checkpoints" / "checkpoint_last.pt")
     best = load_checkpoint(checkpoint)
@@ -143,7 +143,7 @@ def main(args: argparse.Namespace) -> None:
         for corpus in valid:
             entries += judge(encoder, kind, work, corpus)
     before: Optional[Results] = read_results(work)
-    plan = read_object(work / "plan.json", "remove it and run recipes/student.sh again")
+    plan = read_plan(work / "plan.json")
     results = Results(
         xsim=entries,
         training=training_facts(work, student, checkpoint),

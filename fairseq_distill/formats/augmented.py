@@ -122,6 +122,6 @@ def _triples(path: PathLike, content: Dict[str, Any]) -> Iterator[Tuple[str, str
 
 
 def write_augmented(path: PathLike, augmented: Augmented) -> None:
-    """Write the TSV described above, atomically."""
+    """Write the TSV described above, atomically; no text may hold a tab, as none of evaluation/augment.py does."""
     rows = zip(augmented.originals.tolist(), augmented.kinds, augmented.texts)
     write_lines(path, (f"{original + 1}\t{kind}\t{text}" for original, kind, text in rows))
