@@ -68,9 +68,7 @@ def seed_number(text: str) -> int:
 
 def make_parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:
     """A parser with ``--quiet``, ``--log-format`` and ``--version``, whose ``--help`` ends with a usage example."""
-    parser = Parser(
-        prog=prog, description=description, epilog=f"example:\n  {example}", formatter_class=HelpFormatter
-    )
+    parser = Parser(prog=prog, description=description, epilog=f"example:\n  {example}", formatter_class=HelpFormatter)
     parser.add_argument("--quiet", action="store_true", help="log errors only")
     parser.add_argument(
         "--log-format",
@@ -145,7 +143,12 @@ def run_command(
         return 1
     except BrokenPipeError:
         return 1
-    except (ImportError, MemoryError, OSError, RuntimeError) as error:  # not of our making, but a user can mend these too
+    except (
+        ImportError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+    ) as error:  # not of our making, but a user can mend these too
         if isinstance(error, RuntimeError) and not _lacks_memory(error):
             raise
         _end(parser.prog, f"error: {one_line(_plain(error))}", as_json)

@@ -135,7 +135,10 @@ def _add_search_options(parser: argparse.ArgumentParser) -> None:
         help="wanted of an approximate search, above 0 and at most 1: share of sentences whose nearest neighbour is found",
     )
     parser.add_argument(
-        "--seed", type=seed_number, default=defaults.SEARCH_SEED, help="of the sentences that an approximate search samples"
+        "--seed",
+        type=seed_number,
+        default=defaults.SEARCH_SEED,
+        help="of the sentences that an approximate search samples",
     )
     parser.add_argument(
         "--device",

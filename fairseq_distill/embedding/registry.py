@@ -139,7 +139,9 @@ def open_encoder(
     if files and kind not in ("laser2", "fairseq"):
         raise ConfigError(f"--{' and --'.join(files)} belong to LASER's files, not to {spec}.")
     if kind in ("file", "python") and precision not in ("auto", "float32"):
-        raise ConfigError(f"--precision {precision} is not for {spec}, which gives its vectors as they are; leave it out.")
+        raise ConfigError(
+            f"--precision {precision} is not for {spec}, which gives its vectors as they are; leave it out."
+        )
     options = {**options, **files}
     keep_few_kernels()
     # Imported here so that each command loads only the libraries that its encoder needs.

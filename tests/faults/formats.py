@@ -114,7 +114,9 @@ def _write_recipe_formats(folder):
     """What the recipes leave between their steps."""
     (folder / "iterate.json").write_text(json.dumps({"format_version": 1, "rounds": [ROUND], "stopped": None}))
     (folder / "mine.json").write_text(json.dumps(SUMMARY))
-    (folder / "mined.counts.json").write_text(json.dumps({"in": 9, "kept": 7, "dropped": {"known": 2}, "threshold": 1.1}))
+    (folder / "mined.counts.json").write_text(
+        json.dumps({"in": 9, "kept": 7, "dropped": {"known": 2}, "threshold": 1.1})
+    )
     (folder / "mined.lines.tsv").write_text("1.250000\t1\t2\n1.125000\t3\t4\n")
     (folder / "mono.swa.origin.tsv").write_text("news/train.swa\t12\ncrawl.swa\t3\n")
     (folder / "corpora.tsv").write_text("swa\t12,000\t500000\nzul\t30\n")
@@ -128,10 +130,15 @@ def _write_recipe_formats(folder):
 
 def _write_sbert(folder):
     stock = "sentence_transformers.models."
-    modules = [{"idx": 0, "name": "0", "path": "", "type": f"{stock}Transformer"}, {"path": "1_Dense", "type": f"{stock}Dense"}]
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": f"{stock}Transformer"},
+        {"path": "1_Dense", "type": f"{stock}Dense"},
+    ]
     (folder / "1_Dense").mkdir(parents=True)
     (folder / "modules.json").write_text(json.dumps(modules))
-    (folder / "1_Dense" / "config.json").write_text(json.dumps({"activation_function": "torch.nn.modules.activation.Tanh"}))
+    (folder / "1_Dense" / "config.json").write_text(
+        json.dumps({"activation_function": "torch.nn.modules.activation.Tanh"})
+    )
     words = {"type": "WordLevel", "vocab": {"[UNK]": 0, "a": 1}, "unk_token": "[UNK]"}
     (folder / "tokenizer.json").write_text(json.dumps({"version": "1.0", "added_tokens": [], "model": words}))
 

@@ -95,13 +95,19 @@ def fuzzed(name, made, corpus, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("formats", nargs="*", metavar="FORMAT", help="names of tests/faults/formats.py; all if none is given")
+    parser.add_argument(
+        "formats", nargs="*", metavar="FORMAT", help="names of tests/faults/formats.py; all if none is given"
+    )
     parser.add_argument("--seconds", type=int, default=30, metavar="S", help="for each format")
-    parser.add_argument("--corpus", type=Path, metavar="DIR", help="kept for the next run; a temporary folder if not given")
+    parser.add_argument(
+        "--corpus", type=Path, metavar="DIR", help="kept for the next run; a temporary folder if not given"
+    )
     args = parser.parse_args()
     corpus = args.corpus or Path(tempfile.mkdtemp(prefix="fuzz."))
     (corpus / "findings").mkdir(parents=True, exist_ok=True)
-    (corpus / "words").write_text("".join(f'"{escaped(token)}"\n' for token in TOKENS if len(token) < 64), encoding="ascii")
+    (corpus / "words").write_text(
+        "".join(f'"{escaped(token)}"\n' for token in TOKENS if len(token) < 64), encoding="ascii"
+    )
     logging.disable(logging.CRITICAL)
     numpy.seterr(all="ignore")
     torch.set_num_threads(1)  # threads are not copied with a process
@@ -112,7 +118,10 @@ def main():
             whole = (made / FORMATS[name][0]).read_bytes()
             said = fuzzed(name, made, corpus, args.seconds)
             (made / FORMATS[name][0]).write_bytes(whole)
-            print(f"{name}: {'FINDING' if said else 'sound'} | {len(list((corpus / plain(name)).glob('*')))} ways", flush=True)
+            print(
+                f"{name}: {'FINDING' if said else 'sound'} | {len(list((corpus / plain(name)).glob('*')))} ways",
+                flush=True,
+            )
             if said:
                 failed.append(name)
                 print(said, file=sys.stderr)

@@ -189,7 +189,15 @@ def test_checkpoints_are_archives(made):
 
 # --- the report, of a run in which one file was changed
 
-PARTS = ["results.json", "mining/calibration.json", "mining/calibration.tsv", "log/train.json.log", "mined.tsv", "data/manifest.json", "scores.npy"]
+PARTS = [
+    "results.json",
+    "mining/calibration.json",
+    "mining/calibration.tsv",
+    "log/train.json.log",
+    "mined.tsv",
+    "data/manifest.json",
+    "scores.npy",
+]
 
 
 @pytest.fixture(scope="module")

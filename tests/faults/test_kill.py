@@ -195,7 +195,18 @@ def program(module, words):
 def do_hide(folder, given):
     import hide_pairs
 
-    words = ["--pair", "swa-eng", "--input", given / "news", "--hide", 4, "--alone", 2, "--mono", f"swa={given / 'news.swa'}"]
+    words = [
+        "--pair",
+        "swa-eng",
+        "--input",
+        given / "news",
+        "--hide",
+        4,
+        "--alone",
+        2,
+        "--mono",
+        f"swa={given / 'news.swa'}",
+    ]
     program(hide_pairs, [*words, "--output", folder / "hidden"])
 
 
@@ -219,7 +230,18 @@ def do_evaluate(folder, given):
     import evaluate_sets
 
     sets, near = f"news={given / 'news'}", given / "near.tsv"
-    words = ["--encoder", f"own={own_teacher(given)}", "--set", sets, "--augmented", near, "--train", given / "a", "--work", "work"]
+    words = [
+        "--encoder",
+        f"own={own_teacher(given)}",
+        "--set",
+        sets,
+        "--augmented",
+        near,
+        "--train",
+        given / "a",
+        "--work",
+        "work",
+    ]
     with contextlib.chdir(folder):  # the table names its folder
         program(evaluate_sets, words)
 
@@ -301,7 +323,10 @@ def _write_round(folder):
         (inner / name).mkdir(parents=True)
     (folder / "text").mkdir()
     (inner / "student" / "checkpoints" / "checkpoint_best.pt").write_bytes(b"weights")
-    results.write_results(inner / "student", results.Results([results.XsimEntry("student", "v", "swa", "eng", "distance", 4, 100, 5, 5.0)]))
+    results.write_results(
+        inner / "student",
+        results.Results([results.XsimEntry("student", "v", "swa", "eng", "distance", 4, 100, 5, 5.0)]),
+    )
     setting = calibration.Setting("ratio", 4, calibration.Cut(1.06, 10, 8.0, 7, 0.9, 0.8, 0.85))
     found = calibration.Calibration("swa-eng", 10, 3, [5, 6], "max", 0.9, [setting])
     calibration.write_calibration(inner / "calibration" / "calibration.json", found)

@@ -54,9 +54,7 @@ def planned_data(folder, spec):
 
 
 @pytest.mark.parametrize("place", [judged_run, planned_data])
-def test_a_teacher_named_by_a_work_directory_is_run_only_where_the_command_line_names_it(
-    place, tmp_path, capsys
-):
+def test_a_teacher_named_by_a_work_directory_is_run_only_where_the_command_line_names_it(place, tmp_path, capsys):
     spec = code_that_leaves_a_mark(tmp_path)
     program, main, words = place(tmp_path, spec)
     for named in ([], ["--teacher", "sbert:another"]):
@@ -79,7 +77,16 @@ def test_a_teacher_named_by_a_work_directory_is_run_only_where_the_command_line_
 def test_a_plan_of_a_training_adds_no_words_to_its_command(name, value, said, tmp_path, capsys, monkeypatch):
     import plan_training
 
-    words = ["plan_training.py", "--quiet", "--work", str(tmp_path), "--max-update", "40", "--arch", "student_encoder_tiny"]
+    words = [
+        "plan_training.py",
+        "--quiet",
+        "--work",
+        str(tmp_path),
+        "--max-update",
+        "40",
+        "--arch",
+        "student_encoder_tiny",
+    ]
     monkeypatch.setattr("sys.argv", words)
     assert plan_training.cli_main() == 0
     assert capsys.readouterr().out.startswith("fairseq-train\n")
@@ -118,7 +125,9 @@ def test_a_model_that_names_code_of_its_own_is_not_loaded(name, tmp_path, monkey
     for file, content in MODELS[name].items():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(json.dumps(content))
-    (folder / "evil.py").write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'mark')!r}).touch()\nclass Module: pass\n")
+    (folder / "evil.py").write_text(
+        f"import pathlib\npathlib.Path({str(tmp_path / 'mark')!r}).touch()\nclass Module: pass\n"
+    )
     monkeypatch.setattr("fairseq_distill.teachers.sbert.downloaded", lambda name, file: folder / file)
     for spec in (f"sbert:{folder}", "sbert:of-somebody/on-the-hub"):
         with pytest.raises(DataError, match="is no list of modules|is none of sentence-transformers' or PyTorch's own"):

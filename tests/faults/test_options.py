@@ -35,7 +35,9 @@ def mining(folder):
 # --- memory
 
 MEMORY = {
-    "a processor's": RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried …"),
+    "a processor's": RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried …"
+    ),
     "a GPU's": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
     "a map's": RuntimeError("unable to mmap 99 bytes from file <x>: Cannot allocate memory (12)"),
     "NumPy's": MemoryError("Unable to allocate 99 GiB"),
@@ -87,7 +89,9 @@ def parsers():
 
 
 @pytest.mark.parametrize("value", ["-1", "1.5", "x", "", str(2**31), "9" * 5000, "٣"], ids=lambda value: value[:9])
-@pytest.mark.parametrize("prog", ["fairseq-mine", "fairseq-xsim", "hide_pairs.py", "augment_targets.py", "calibrate_mining.py"])
+@pytest.mark.parametrize(
+    "prog", ["fairseq-mine", "fairseq-xsim", "hide_pairs.py", "augment_targets.py", "calibrate_mining.py"]
+)
 def test_seeds_that_are_none(prog, value, capsys, monkeypatch):
     main = parsers()[prog]
     words = ["--seed", value]
@@ -97,7 +101,9 @@ def test_seeds_that_are_none(prog, value, capsys, monkeypatch):
     assert "is no whole number from 0 to 2,147,483,647" in one_line(capsys, stop.value.code, prog)
 
 
-@pytest.mark.parametrize("words", [["--no-such"], ["--k", "x"], ["-k", "9" * 5000], ["--margin", "a\nb\x1b[2J"], ["--max-memory", "-1"]])
+@pytest.mark.parametrize(
+    "words", [["--no-such"], ["--k", "x"], ["-k", "9" * 5000], ["--margin", "a\nb\x1b[2J"], ["--max-memory", "-1"]]
+)
 def test_options_that_are_none(words, capsys):
     with pytest.raises(SystemExit) as stop:
         mine(words)
@@ -127,7 +133,15 @@ def test_hidden_pairs_of_a_file_whose_name_no_line_can_hold(option, name, tmp_pa
             (tmp_path / f"{file}.{code}").write_text("".join(f"line {i} in {code}\n" for i in range(9)))
     given = {"--input": tmp_path / "good", "--mono": f"swa={tmp_path / 'good.swa'}"}
     given[option] = tmp_path / name if option == "--input" else f"swa={tmp_path / name}.swa"
-    words = ["--pair", "swa-eng", "--hide", "3", "--output", tmp_path / "out", *(word for pair in given.items() for word in pair)]
+    words = [
+        "--pair",
+        "swa-eng",
+        "--hide",
+        "3",
+        "--output",
+        tmp_path / "out",
+        *(word for pair in given.items() for word in pair),
+    ]
     hiding = lambda words: run_command(hide_pairs._parser(), hide_pairs.main, words)  # noqa: E731
     refused(capsys, hiding, words, f"{option} .*the origins name this file", tmp_path)
 

@@ -125,7 +125,9 @@ def test_a_log_with_numbers_that_are_none(value, tmp_path):
     if len(value) > 4300:  # Python does not read it: a broken line
         value = '"' + value + '"'
     path = tmp_path / "train.json.log"
-    path.write_text("".join(f'{{"epoch": 1, "loss": {v}, "num_updates": "{n}"}}\n' for n, v in ((1, 2.5), (2, value), (3, 2.25))))
+    path.write_text(
+        "".join(f'{{"epoch": 1, "loss": {v}, "num_updates": "{n}"}}\n' for n, v in ((1, 2.5), (2, value), (3, 2.25)))
+    )
     log = read_training_log(path)
     assert log.curve("train_inner", "loss") == {1: 2.5, 3: 2.25} and log.not_finite == {("train_inner", "loss", 2)}
     path.write_text(f'{{"epoch": 1, "loss": 1, "num_updates": {value}}}\n')
@@ -213,7 +215,9 @@ def test_character_sets_that_are_none(kind, charset, tmp_path):
     if kind == "mo":
         path.write_bytes(catalogue({b"": head.encode(), b"a": b"\xff\xfe\xe9+"}))
     else:
-        path.write_bytes(b'msgid ""\nmsgstr "%s"\n\nmsgid "a"\nmsgstr "\xff\xfe\xe9+"\n' % head.replace("\n", "\\n").encode())
+        path.write_bytes(
+            b'msgid ""\nmsgstr "%s"\n\nmsgid "a"\nmsgstr "\xff\xfe\xe9+"\n' % head.replace("\n", "\\n").encode()
+        )
     with pytest.raises(DataError, match=f"x.{kind}"):
         list({"po": read_po, "mo": read_mo}[kind](path).pairs())
 
@@ -233,7 +237,9 @@ def test_a_catalogue_whose_entries_all_span_the_file(tmp_path):
 
     n, size = 2000, 28 + 16 * 2000 + 10_000_000
     table = struct.pack("<2I", size, 0) * n
-    (tmp_path / "x.mo").write_bytes(struct.pack("<7I", 0x950412DE, 0, n, 28, 28 + 8 * n, 0, 0) + table * 2 + bytes(10_000_000))
+    (tmp_path / "x.mo").write_bytes(
+        struct.pack("<7I", 0x950412DE, 0, n, 28, 28 + 8 * n, 0, 0) + table * 2 + bytes(10_000_000)
+    )
     with pytest.raises(DataError, match="name more bytes than it has"):  # else 40 GB of copies
         read_mo(tmp_path / "x.mo")
 
@@ -254,7 +260,9 @@ def test_a_report_of_sizes_at_the_edge(threshold, tmp_path):
     work = make_run(tmp_path / "work", n_updates=40, n_mined=20)
     (work / "mining").mkdir()
     cut = calibration.Cut(threshold, 2**62, 8.0, 7, 0.9, 0.8, 0.85, {"threshold": [-1e99, 1e99]})
-    found = calibration.Calibration("swa-eng", 10, 3, [2**62, 2**62], "max", 0.9, [calibration.Setting("ratio", 4, cut, cut)])
+    found = calibration.Calibration(
+        "swa-eng", 10, 3, [2**62, 2**62], "max", 0.9, [calibration.Setting("ratio", 4, cut, cut)]
+    )
     calibration.write_calibration(work / "mining" / "calibration.json", found)
     rows = [("ratio", 4, t, 10, 8.0, 7, 0.9, 0.8, 0.85) for t in (-1e99, threshold, 1.0, 1e99)]
     calibration.write_curve(work / "mining" / "calibration.tsv", rows)
