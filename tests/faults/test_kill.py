@@ -279,7 +279,7 @@ STAGES = {
     "clean": (do_clean, 12), "vocabulary": (do_pieces, 8), "binarise": (do_binarise, 6), "results": (do_results, 2),
     "safetensors": (do_safetensors, 12), "laser": (do_laser, 6), "taught shards": (do_taught_shards, 16), "onnx": (do_onnx, 6),
     "sentence-transformers": (do_sentence_transformers, 6), "hide_pairs": (do_hide, 32), "filter_pairs": (do_filter, 10),
-    "calibrate": (do_calibrate, 4), "evaluate": (do_evaluate, 16), "iterate": (do_iterate, 6), "fetch": (do_fetch, 12),
+    "calibrate": (do_calibrate, 4), "evaluate": (do_evaluate, 32), "iterate": (do_iterate, 6), "fetch": (do_fetch, 12),
 }  # fmt: skip
 
 
