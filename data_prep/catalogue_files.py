@@ -64,8 +64,9 @@ def _plural_form(header: str) -> Callable[[int], int]:
         return lambda n: int(n != 1)
     try:
         form = gettext.c2py(found[1].strip())  # type: ignore[attr-defined]
-        form(1), form(_MANY)
-    except (ValueError, ZeroDivisionError):
+        if not 0 <= min(form(1), form(_MANY)):
+            return lambda n: int(n != 1)
+    except (ValueError, ArithmeticError, RecursionError):
         return lambda n: int(n != 1)
     return form
 
@@ -87,13 +88,14 @@ def read_mo(path: PathLike) -> Catalogue:
         raise DataError(f"{path} is not a compiled gettext catalogue (.mo).")
     try:
         n, originals, translations = struct.unpack_from(f"{order}3I", content, 8)
-        entries = []
+        entries, named = [], 0
         for i in range(n):
             both = []
             for table in (originals, translations):
                 length, start = struct.unpack_from(f"{order}2I", content, table + 8 * i)
-                if start + length > len(content):
-                    raise struct.error("an entry lies beyond the end")
+                named += length
+                if start + length > len(content) or named > 4 * len(content):
+                    raise struct.error("its entries name more bytes than it has")
                 both.append(content[start : start + length])
             entries.append(both)
     except struct.error as error:
@@ -102,7 +104,7 @@ def read_mo(path: PathLike) -> Catalogue:
     charset = _CHARSET.search(header)
     try:
         decoded = [[part.decode(charset[1] if charset else "utf-8") for part in both] for both in entries]
-    except (UnicodeDecodeError, LookupError) as error:
+    except (UnicodeError, LookupError, ValueError) as error:
         raise DataError(f"{path} is not in the character set that it names: {error}.") from error
     return Catalogue([_message(key, value) for key, value in decoded if key], _plural_form(header))
 
@@ -121,7 +123,7 @@ def read_po(path: PathLike) -> Catalogue:
     try:
         name = charset[1] if charset and charset[1] != "CHARSET" else "utf-8"
         lines = content.decode(name).replace("\r\n", "\n").split("\n")
-    except (UnicodeDecodeError, LookupError) as error:
+    except (UnicodeError, LookupError, ValueError) as error:
         raise DataError(f"{path} is not in the character set that it names: {error}.") from error
     header = ""
     messages = []
@@ -168,6 +170,7 @@ def _unescape(quoted: str) -> str:
     return _ESCAPE.sub(lambda match: _ESCAPED.get(match[1], match[1]), quoted[1:-1])
 
 
+_DEEPEST = 100  # elements of a registry inside one another
 _OOR = "{http://openoffice.org/2001/registry}"
 
 
@@ -185,12 +188,14 @@ def read_registry(path: PathLike) -> Dict[Tuple[str, ...], str]:
         if element.tag == "value":
             texts[place] = element.text or ""
             return
+        if len(place) > _DEEPEST:
+            raise DataError(f"{path} is nested more than {_DEEPEST} elements deep, as no LibreOffice registry is.")
         for child in element:
             walk(child, (*place, child.get(_OOR + "name") or child.tag))
 
     try:
         for component in ElementTree.parse(path).getroot():
             walk(component, (component.get(_OOR + "package", ""), component.get(_OOR + "name", "")))
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise DataError(f"{path} is not a LibreOffice registry: {error}.") from error
     return texts

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import Dict, List
+from typing import Any, Dict, List
 
 from clean import data_parser
 from deduplicate import kept_sources
@@ -20,8 +20,9 @@ from stamps import PACKAGE, Stamps, Step
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import run_command
+from fairseq_distill.cli.encoder_options import add_own_teacher_option
 from fairseq_distill.data.parts import part_files
-from fairseq_distill.embedding.registry import Spec, parse_spec
+from fairseq_distill.embedding.registry import Spec, parse_spec, require_own_code
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.embeddings import sidecar_path
 
@@ -86,8 +87,13 @@ def teach(plan: Plan, data: Path, sources: List[Source]) -> None:
 
 
 def main(args: Namespace) -> None:
-    """Embed every corpus whose teacher's side or teacher has changed."""
+    """Embed every corpus whose teacher's side or teacher has changed.
+
+    Raises:
+        ConfigError: the plan's teacher is code that the command line does not name.
+    """
     data, plan = Path(args.data), read_plan(args.data)
+    require_own_code(plan.teacher, named=args.teacher == plan.teacher)
     stamps = Stamps(data)
     steps = embed_steps(plan, data, stamps)
     (data / "teacher").mkdir(exist_ok=True)
@@ -107,5 +113,12 @@ def main(args: Namespace) -> None:
     stamps.save()
 
 
+def parser() -> Any:
+    """The options of this stage."""
+    made = data_parser("embed_teacher.py", "Embed the teacher's side of a data directory.")
+    add_own_teacher_option(made, "plan.json")
+    return made
+
+
 if __name__ == "__main__":
-    sys.exit(run_command(data_parser("embed_teacher.py", "Embed the teacher's side of a data directory."), main))
+    sys.exit(run_command(parser(), main))

@@ -7,6 +7,7 @@ pair that stays keeps its provenance (formats/provenance.py); each that goes is 
 
 import json
 import logging
+import math
 import sys
 from argparse import Namespace
 from dataclasses import dataclass
@@ -168,6 +169,8 @@ def main(args: Namespace) -> None:
         raise ConfigError("--threshold needs --mined: a bitext has no scores.")
     if args.near_lines < 0:
         raise ConfigError(f"--near-lines {args.near_lines} must be 0 or more.")
+    if args.threshold is not None and math.isnan(args.threshold):
+        raise ConfigError("--threshold is not a number (nan), and no score is greater; give one, or leave it out.")
     langs = [language.code for language in parse_pair(args.pair)]
     warn_of_unknown(langs)
     require_folder(f"{args.output}.{langs[0]}")

@@ -59,10 +59,10 @@ def opened(prefix: Path, vocabulary: Dictionary, name: str) -> Sequences:
     sentences = open_either(prefix)
     if not len(sentences):
         raise DataError(f"{prefix} holds no sentence.")
-    highest = int(sentences.tokens.max())
-    if highest >= len(vocabulary):
+    lowest, highest = int(sentences.tokens.min()), int(sentences.tokens.max())
+    if lowest < 0 or highest >= len(vocabulary):
         raise DataError(
-            f"{prefix} holds the id {highest:,}, but {name} has {len(vocabulary):,} symbols: not of one training."
+            f"{prefix} holds the id {lowest if lowest < 0 else highest:,}, but {name} has {len(vocabulary):,} symbols: not of one training."
         )
     last = np.asarray(sentences.tokens[sentences.starts[:] + sentences.lengths - 1])
     if (last != EOS).any():

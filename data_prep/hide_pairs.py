@@ -17,7 +17,7 @@ import numpy as np
 from clean import line_keys, read_tidy, side_keys
 from deduplicate import contains, evaluation_keys
 
-from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.cli.common import make_parser, run_command, seed_number
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error, write_text
 from fairseq_distill.formats.lines import require_same_length, write_lines
@@ -144,6 +144,8 @@ def main(args: Namespace) -> None:
     for name in ("hide", "alone", "keep"):
         if (getattr(args, name) or 0) < 0 or (name == "hide" and args.hide < 1):
             raise ConfigError(f"--{name} is {getattr(args, name)}; it must be {1 if name == 'hide' else 0} or more.")
+    for option, path in (("--input", args.input), *(("--mono", word) for word in args.mono)):
+        _require_writable_name(option, path)
     mono = _mono(args.mono, codes)
     paths = [f"{args.input}.{code}" for code in codes]
     sides = [read_tidy(path) for path in paths]
@@ -186,6 +188,16 @@ def main(args: Namespace) -> None:
     )
 
 
+def _require_writable_name(option: str, path: str) -> None:
+    """Raise a ConfigError where a path cannot stand in a line of the origins."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{option} {path!r}: the origins name this file, but its name is not UTF-8; rename it.") from error
+    if "\n" in path:
+        raise ConfigError(f"{option} {path!r}: the origins name this file, but its name holds a line feed; rename it.")
+
+
 def _mono(words: List[str], codes: List[str]) -> Dict[str, List[Tuple[str, List[str]]]]:
     found: Dict[str, List[Tuple[str, List[str]]]] = {code: [] for code in codes}
     for word in words:
@@ -217,7 +229,7 @@ def _parser() -> Any:
         "--exclude", action="append", default=[], metavar="FILE", help="evaluation text; its lines are left out"
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument("--seed", type=int, default=1, help="of the drawing and the shuffling")
+    parser.add_argument("--seed", type=seed_number, default=1, help="of the drawing and the shuffling")
     return parser
 
 

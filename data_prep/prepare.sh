@@ -13,7 +13,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../recipes/common.sh"
 
 LAST_STAGE=6
-DATA="" WORKERS=0
+DATA="" TEACHER="" WORKERS=0
 plan=()
 while (($#)); do
   case "$1" in
@@ -38,6 +38,7 @@ while (($#)); do
         --stop-stage) LAST_STAGE="$2" ;;
         --workers) WORKERS="$2" ;;
         --data) DATA="$2" plan+=(--data="$2") ;;
+        --teacher) TEACHER="$2" plan+=("$1=$2") ;;
         *) plan+=("$1=$2") ;; # with =, as a value may begin with a hyphen
       esac
       shift 2
@@ -72,7 +73,7 @@ if stage 4 "binarise"; then
   bash "$here/binarise.sh" --data "$DATA" --workers "$WORKERS"
 fi
 if stage 5 "teacher embeddings"; then
-  python "$here/embed_teacher.py" --data "$DATA" --workers "$WORKERS"
+  python "$here/embed_teacher.py" --data "$DATA" --teacher="$TEACHER" --workers "$WORKERS"
 fi
 if stage 6 "manifest"; then
   python "$here/write_manifest.py" --data "$DATA" --workers "$WORKERS"

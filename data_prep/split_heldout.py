@@ -77,7 +77,7 @@ def _wanted(heldout: List[str]) -> Dict[str, int]:
     wanted = {}
     for text in heldout:
         prefix, sign, number = text.rpartition("=")
-        if not sign or not prefix or not number.isdigit() or not int(number):
+        if not sign or not prefix or not number.isdecimal() or not int(number):
             raise ConfigError(f"--heldout {text!r} is not of the form PREFIX=N.")
         wanted[prefix] = int(number)
     return wanted

@@ -66,7 +66,7 @@ class Stamps:
             try:
                 for path, (size, time_ns, inode, digest) in load_json(self._cache_path).items():
                     self._checksums[path] = int(size), int(time_ns), int(inode), str(digest)
-            except (OSError, ValueError, TypeError, AttributeError):  # damaged: only a cache
+            except (OSError, ValueError, TypeError, AttributeError, OverflowError):  # damaged: only a cache
                 self._checksums = {}
                 logger.warning(f"{self._cache_path} is not readable; all checksums are computed again")
 

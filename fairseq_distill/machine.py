@@ -101,6 +101,6 @@ def _locks(folder: Path) -> Finding:
 def check_threads() -> Finding:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if wanted and (not wanted.isdigit() or not 1 <= int(wanted) <= cores):
+    if wanted and (not wanted.isdecimal() or not 1 <= int(wanted) <= cores):
         return Finding("threads", WARNING, f"OMP_NUM_THREADS is {wanted!r} for {cores} cores", "unset OMP_NUM_THREADS")
     return Finding("threads", OK, f"{wanted or cores} of {cores} cores")

@@ -6,13 +6,14 @@ SUMMARY.json is what ``fairseq-mine --json`` printed, the scores what ``--scores
 """
 
 import argparse
-import json
 import os
 import sys
-from pathlib import Path
+from dataclasses import replace
 
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import DataError
+from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.json_file import from_json, read_object
 from fairseq_distill.formats.results import MiningSummary, read_results, write_results
 
 
@@ -20,23 +21,28 @@ def main(args: argparse.Namespace) -> None:
     results = read_results(args.work)
     if results is None:
         raise DataError(f"{args.work} holds no results.json; run recipes/student.sh first.")
-    try:
-        found = json.loads(Path(args.summary).read_text(encoding="utf-8"))
-        results.mining = MiningSummary(
-            pairs=found["pairs"],
-            margin=found["margin"],
-            threshold=found["threshold"],
-            k=found["k"],
-            retrieval=found["retrieval"],
-            src_lang=args.src_lang,
-            tgt_lang=args.tgt_lang,
-            n_src=found["src_searched"],
-            n_tgt=found["tgt_searched"],
-            scores_file=os.path.relpath(args.scores, args.work),
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{args.summary} is not what fairseq-mine --json prints: {error}.") from error
+    results.mining = replace(
+        read_summary(args.summary),
+        src_lang=args.src_lang,
+        tgt_lang=args.tgt_lang,
+        scores_file=os.path.relpath(args.scores, args.work),
+    )
     write_results(args.work, results)
+
+
+def read_summary(path: PathLike) -> MiningSummary:
+    """What ``fairseq-mine --json`` printed into a file.
+
+    Raises:
+        DataError: the file is missing or damaged, or holds something else.
+    """
+    found = read_object(path, "mine again with fairseq-mine --json")
+    same = ("pairs", "margin", "threshold", "k", "retrieval")
+    try:
+        numbers = {name: found[name] for name in same}
+        return from_json(MiningSummary, {**numbers, "n_src": found["src_searched"], "n_tgt": found["tgt_searched"]})
+    except (ValueError, KeyError) as error:
+        raise DataError(f"{path} is not what fairseq-mine --json prints: {error}.") from error
 
 
 def cli_main() -> int:

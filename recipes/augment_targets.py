@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 
 from fairseq_distill import defaults
-from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.cli.common import make_parser, run_command, seed_number
 from fairseq_distill.errors import DataError
 from fairseq_distill.evaluation.augment import augment
 from fairseq_distill.formats.atomic import require_folder
@@ -48,7 +48,7 @@ def cli_main() -> int:
         metavar="N",
         help="at most, of a sentence and type; 1 or more",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the choices")
+    parser.add_argument("--seed", type=seed_number, default=1, help="of the choices")
     return run_command(parser, main)
 
 

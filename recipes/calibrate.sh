@@ -89,8 +89,10 @@ python "$REPO/recipes/calibrate_mining.py" --quiet --pair "$PAIR" --known "$KNOW
   --tgt-emb "$WORK/mono.$tgt.npy" --output "$WORK" --seed "$SEED" "${sweep[@]}"
 if [[ -n "$RUN" ]]; then
   mkdir -p "$RUN/mining"
-  cp "$WORK/calibration.json" "$RUN/mining/calibration.json"
-  cp "$WORK/calibration.tsv" "$RUN/mining/calibration.tsv"
+  for name in calibration.json calibration.tsv; do
+    cp "$WORK/$name" "$RUN/mining/$name.tmp"
+    mv -f "$RUN/mining/$name.tmp" "$RUN/mining/$name"
+  done
   python -m fairseq_distill.cli.report --quiet --work "$RUN" >/dev/null
 fi
 printf '\ncalibration      %s\ncurve            %s\n' "$WORK/calibration.json" "$WORK/calibration.tsv"

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from fairseq_distill import __version__, defaults
-from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.cli.common import make_parser, run_command, seed_number
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.evaluation.calibration import calibrate, curve_rows, known_lines, sweep
 from fairseq_distill.formats.calibration import CURVE, NAME, Calibration, Cut, write_calibration, write_curve
@@ -118,7 +118,7 @@ def cli_main() -> int:
     parser.add_argument(
         "--precision", type=float, default=defaults.CALIBRATION_PRECISION, metavar="P", help="wanted, above 0, at most 1"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the bootstrap")
+    parser.add_argument("--seed", type=seed_number, default=1, help="of the bootstrap")
     parser.add_argument("--force", action="store_true", help="calibrate even if the teacher spaces differ")
     return run_command(parser, main)
 

@@ -73,7 +73,8 @@ count_lines() { # count_lines FILE: a last line without line feed counts
 require_file() { # require_file FILE…: each is a file with something in it
   local file
   for file in "$@"; do
-    [[ -f "$file" ]] || die "$file does not exist."
+    [[ -e "$file" ]] || die "$file does not exist."
+    [[ -f "$file" ]] || die "$file is no regular file (a folder, or a pipe as <(…)), but it is read more than once; write it to a file first."
     [[ -s "$file" ]] || die "$file is empty."
   done
 }

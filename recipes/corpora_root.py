@@ -125,10 +125,21 @@ def _licences(bitext: Path) -> Dict[str, str]:
     return {}
 
 
+def licence_in(record: Path) -> str:
+    """The licence in the record that fetch_corpora.py wrote beside a corpus.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    mend = "fetch the corpus again"
+    licence = read_object(record, mend).get("licence", NOT_STATED)
+    if not isinstance(licence, str):
+        raise DataError(f"{record} is damaged: its licence is no text; {mend}.")
+    return licence
+
+
 def _licence(corpus: str, record: Path, table: Dict[str, str]) -> str:
-    if record.is_file():  # written by fetch_corpora.py
-        return str(read_object(record, "fetch the corpus again").get("licence", NOT_STATED))
-    return table.get(corpus, NOT_STATED)
+    return licence_in(record) if record.is_file() else table.get(corpus, NOT_STATED)
 
 
 def scan(

@@ -15,7 +15,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from fairseq_distill import __version__, defaults
-from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.cli.common import make_parser, run_command, seed_number
 from fairseq_distill.data.near_duplicates import NearDuplicateIndex
 from fairseq_distill.embedding.export import embed
 from fairseq_distill.embedding.registry import open_encoder
@@ -340,7 +340,7 @@ def cli_main() -> int:
         metavar="N",
         help="near-duplicates shown of each kind",
     )
-    add("--seed", type=int, default=1, help="of resamplings and of the halves of BUCC")
+    add("--seed", type=seed_number, default=1, help="of resamplings and of the halves of BUCC")
     return run_command(parser, main)
 
 

@@ -10,6 +10,7 @@ from typing import Dict, List, Tuple
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.lines import read_lines
+from fairseq_distill.formats.numbers import finite
 from fairseq_distill.languages import parse_language
 
 HERE = Path(__file__).resolve().parent
@@ -105,7 +106,10 @@ def _run_bash(path: Path) -> Dict[str, List[str]]:
     )
     if done.returncode:
         raise ConfigError(f"{path} does not run in bash: {done.stderr.decode('utf-8', 'replace').strip()}")
-    words = done.stdout.decode("utf-8").split("\0")
+    try:
+        words = done.stdout.decode("utf-8").split("\0")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} holds words that are not UTF-8; convert it.") from error
     found: Dict[str, List[str]] = {}
     for name in names:
         count = int(words.pop(0))
@@ -118,7 +122,7 @@ def _number(path: Path, name: str, values: List[str], default: float, least: flo
     if not values:
         return default
     try:
-        number = float(values[0])
+        number = finite(values[0])
     except ValueError as error:
         raise ConfigError(f"{path}: {name}={values[0]} is not a number.") from error
     if number < least:

@@ -170,6 +170,7 @@ def fetch_one(config: FamilyConfig, corpus: ListedCorpus, output: Path, args: ar
     partial = output / ".partial" / corpus.id
     with locked(partial.with_name(partial.name + ".lock")):
         if is_there(corpus, output):
+            shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed at its very end
             require_unchanged(corpus, output)
             logger.info(f"there | {corpus.lang} | {corpus.id} | licence {corpus.licence}")
             return ""

@@ -12,7 +12,7 @@ import os
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -22,9 +22,15 @@ from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error, sha256_file, write_text
 from fairseq_distill.formats.calibration import Calibration, Cut, Setting, read_calibration
 from fairseq_distill.formats.embeddings import open_embeddings
-from fairseq_distill.formats.json_file import read_object
-from fairseq_distill.formats.lines import MappedLines, read_lines
-from fairseq_distill.formats.provenance import Provenance, read_provenance, write_provenance
+from fairseq_distill.formats.json_file import from_json, read_object
+from fairseq_distill.formats.lines import read_lines
+from fairseq_distill.formats.provenance import (
+    Provenance,
+    read_mined_lines,
+    read_origins,
+    read_provenance,
+    write_provenance,
+)
 from fairseq_distill.formats.results import XsimEntry, read_results
 from fairseq_distill.languages import parse_pair
 from fairseq_distill.mining.job import pair_cosines
@@ -68,6 +74,11 @@ class Round:
     dropped: Dict[str, int] = field(default_factory=dict)
 
 
+@dataclass
+class _Rounds:
+    rounds: List[Round]
+
+
 def choose_cut(calibration: Calibration) -> Tuple[Setting, Cut, str]:
     """The setting to mine with, its cut and the cut's name: at the wanted precision the one with the highest recall.
 
@@ -88,27 +99,24 @@ def provenance(work: Path, number: int, langs: List[str], before: Dict[Tuple[str
         DataError: the files of the round do not belong together.
     """
     folder = work / f"round-{number}"
-    rows = [line.split("\t") for line in read_lines(folder / "mined.lines.tsv")]
-    lines = np.array([[int(row[1]), int(row[2])] for row in rows], np.int64).reshape(-1, 2) - 1
+    mined = folder / "mined.lines.tsv"
+    scores, lines = read_mined_lines(mined)
     vectors = [open_embeddings(folder / "calibration" / f"mono.{lang}.npy") for lang in langs]
-    cosines = pair_cosines(vectors[0], vectors[1], lines[:, 0], lines[:, 1]).tolist()
-    origins = [MappedLines(work / "text" / f"mono.{lang}.origin.tsv") for lang in langs]
+    origins = [read_origins(work / "text" / f"mono.{lang}.origin.tsv") for lang in langs]
     sides = [read_lines(folder / f"mined.{lang}") for lang in langs]
-    if not len(rows) == len(sides[0]) == len(sides[1]):
-        raise DataError(
-            f"{folder / 'mined.lines.tsv'} has {len(rows):,} lines but the bitext {len(sides[0]):,} and {len(sides[1]):,}; "
-            "remove the folder of this round and run recipes/iterate.sh again."
-        )
+    anew = "remove the folder of this round and run recipes/iterate.sh again."
+    if not len(scores) == len(sides[0]) == len(sides[1]):
+        raise DataError(f"{mined} has {len(scores):,} lines but the bitext {len(sides[0]):,} and {len(sides[1]):,}; {anew}")
+    for lang, last, rows, origin in zip(langs, lines.max(axis=0, initial=0).tolist(), vectors, origins):
+        if last > len(rows) or len(rows) != len(origin):
+            raise DataError(f"{mined} names line {last:,} of {lang}, of {len(rows):,} vectors and {len(origin):,} origins; {anew}")
+    cosines = pair_cosines(vectors[0], vectors[1], lines[:, 0] - 1, lines[:, 1] - 1).tolist()
     checkpoint = sha256_file(folder / "student" / "checkpoints" / "checkpoint_best.pt")[:FINGERPRINT]
     pairs = []
-    for row, (one, two), cosine, source, target in zip(rows, lines.tolist(), cosines, *sides):
-        (source_file, source_line), (target_file, target_line) = (
-            side[at].rsplit("\t", 1) for side, at in zip(origins, (one, two))
-        )
-        place = (source_file, int(source_line), target_file, int(target_line))
-        pairs.append(
-            Provenance(before.get(place, number), float(row[0]), cosine, *place, checkpoint, source, target)
-        )
+    for score, (one, two), cosine, source, target in zip(scores, (lines - 1).tolist(), cosines, *sides):
+        (source_file, source_line), (target_file, target_line) = origins[0][one], origins[1][two]
+        place = source_file, source_line, target_file, target_line
+        pairs.append(Provenance(before.get(place, number), score, cosine, *place, checkpoint, source, target))
     return pairs
 
 
@@ -177,7 +185,7 @@ def finish(args: argparse.Namespace) -> None:
     write_provenance(folder / "mined.tsv", pairs)
     calibration = read_calibration(folder / "calibration" / "calibration.json")
     setting, cut, name = choose_cut(calibration)
-    counts = _counts(folder / "mined.counts.json")
+    counts = read_counts(folder / "mined.counts.json")
     percent, low, high = xsim_of(folder / "student")
     rounds.append(
         Round(
@@ -192,10 +200,10 @@ def finish(args: argparse.Namespace) -> None:
             cut=name,
             precision=cut.precision,
             recall=cut.recall,
-            mined=counts["in"],
-            kept=counts["kept"],
+            mined=counts.read,
+            kept=counts.kept,
             new=sum(pair.place not in before for pair in pairs),
-            dropped=counts["dropped"],
+            dropped=counts.dropped,
         )
     )
     go_on, why = decide(rounds, args.max_rounds, args.min_new_share)
@@ -213,11 +221,27 @@ def finish(args: argparse.Namespace) -> None:
     print(why)
 
 
-def _counts(path: Path) -> Dict[str, Any]:
+@dataclass
+class Counts:
+    """What data_prep/filter_pairs.py counted: pairs read, pairs kept, those dropped by reason, and the threshold it had."""
+
+    read: int
+    kept: int
+    dropped: Dict[str, int]
+    threshold: Optional[float] = None
+
+
+def read_counts(path: Path) -> Counts:
+    """The counts of a round.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    found = read_object(path, "run data_prep/filter_pairs.py again")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}; run data_prep/filter_pairs.py again.") from error
+        return from_json(Counts, {"read" if name == "in" else name: value for name, value in found.items()})
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} is damaged: {error}; run data_prep/filter_pairs.py again.") from error
 
 
 def _link(work: Path, number: int) -> None:
@@ -244,10 +268,11 @@ def read_rounds(work: Path) -> List[Round]:
     path = work / NAME
     if not path.is_file():
         return []
+    mend = "remove it and run recipes/iterate.sh again"
     try:
-        return [Round(**one) for one in json.loads(path.read_text(encoding="utf-8"))["rounds"]]
+        return from_json(_Rounds, {"rounds": read_object(path, mend)["rounds"]}).rounds
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged: {error}; remove it and run recipes/iterate.sh again.") from error
+        raise DataError(f"{path} is damaged: {error}; {mend}.") from error
 
 
 def settings(args: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error, write_text
 from fairseq_distill.formats.lines import iter_lines
 from fairseq_distill.language_codes import warn_of_unknown
+from fairseq_distill.formats.numbers import whole
 from fairseq_distill.languages import parse_language
 
 logger = logging.getLogger(__name__)
@@ -62,12 +63,15 @@ def read_counts(path: str) -> Dict[str, Count]:
         if not line.strip() or line.startswith("#"):
             continue
         cells = [cell.strip().replace(",", "") for cell in line.split("\t")]
-        if len(cells) not in (2, 3) or not all(cell.isdigit() for cell in cells[1:]):
+        if len(cells) not in (2, 3) or not all(cell.isdecimal() for cell in cells[1:]):
             raise DataError(f"{path}, line {number}: {line!r} is not 'code<TAB>pairs<TAB>monolingual lines'.")
         code = parse_language(cells[0]).code
         if canonical(code) in counts:
             raise DataError(f"{path}, line {number}: {code} is there twice; give each language one line.")
-        counts[canonical(code)] = Count(*(int(cell) for cell in cells[1:]))
+        try:
+            counts[canonical(code)] = Count(*(whole(cell, 0) for cell in cells[1:]))
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: {error}.") from error
     if not counts:
         raise DataError(f"{path} names no language.")
     return counts

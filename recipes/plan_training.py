@@ -11,21 +11,23 @@ import argparse
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 
 from shell_words import print_words
 
 from fairseq_distill import defaults
-from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.cli.common import make_parser, run_command, seed_number
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.evaluation.training_log import INNER, read_training_log
 from fairseq_distill.formats.atomic import write_text
-from fairseq_distill.formats.json_file import read_object
+from fairseq_distill.formats.json_file import from_json, read_object
 from fairseq_distill.formats.manifest import read_manifest
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,38 @@ def training_command(work: Path, plan: Dict[str, Any], extra: List[str]) -> List
     for name, value in options.items():
         words += [f"--{name}", str(value)]
     return words + extra
+
+
+@dataclass
+class _Plan:
+    """What plan.json holds."""
+
+    arch: str
+    seed: int
+    max_update: int
+    lr: float
+    warmup_updates: int
+    max_tokens: int
+    validate_every: int
+    log_interval: int
+    request: Dict[str, Any]
+
+
+def read_plan(path: Path) -> Dict[str, Any]:
+    """The plan of a training. Its values become words of ``fairseq-train``, so none may be more than one word.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    mend = "remove it and run recipes/student.sh again"
+    plan = read_object(path, mend)
+    try:
+        found = from_json(_Plan, plan)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} is damaged: {error}; {mend}.") from error
+    if not re.fullmatch(r"\w+", found.arch):
+        raise DataError(f"{path} is damaged: {found.arch!r} is no name of an architecture; {mend}.")
+    return plan
 
 
 def make_plan(updates: int, arch: str, seed: int) -> Dict[str, Any]:
@@ -192,6 +226,7 @@ def main(args: argparse.Namespace) -> None:
             )
         plan = {**make_plan(updates, arch, args.seed), "request": request}
         write_text(path, json.dumps(plan, indent=1) + "\n")
+    plan = read_plan(path)
     limit = [] if args.max_minutes is None else ["--stop-time-hours", f"{args.max_minutes / 60:.6f}"]
     print_words(training_command(work, plan, limit + extra))
 
@@ -204,7 +239,7 @@ def cli_main() -> int:
     parser.add_argument("--max-update", type=int, help="number of updates")
     parser.add_argument("--max-minutes", type=float, help="minutes of training")
     parser.add_argument("--arch", help="architecture; chosen from the budget when not given")
-    parser.add_argument("--seed", type=int, default=1, help="seed of fairseq")
+    parser.add_argument("--seed", type=seed_number, default=1, help="seed of fairseq")
     parser.add_argument("options", nargs="*", help="further options of fairseq-train, after --")
     return run_command(parser, main)
 

@@ -140,7 +140,7 @@ fi
 
 # 3: embed the valid sets, judge, report.
 log "judging the student, the teacher and a random student on the valid sets"
-python "$REPO/recipes/write_results.py" --quiet --work "$WORK" --command "bash recipes/student.sh$called"
+python "$REPO/recipes/write_results.py" --quiet --work "$WORK" --teacher="$TEACHER" --command "bash recipes/student.sh$called"
 python -m fairseq_distill.cli.report --quiet --work "$WORK" >/dev/null
 printf '\nbest checkpoint  %s\nresults          %s\nreport           %s\n' \
   "$WORK/checkpoints/checkpoint_best.pt" "$WORK/results.json" "$WORK/report.html"

@@ -1,6 +1,6 @@
 """Judge a trained student beside the teacher applied directly and a student before training: WORK/results.json and a table.
 
-python recipes/write_results.py --work WORK [--command "bash recipes/student.sh …"]
+python recipes/write_results.py --work WORK [--teacher KIND:PATH] [--command "bash recipes/student.sh …"]
 """
 
 import argparse
@@ -17,18 +17,19 @@ import numpy as np
 import torch
 from leakage import NAME as LEAKAGE
 from leakage import audit_training, leakage_lines, write_leakage
+from plan_training import read_plan
 
 from fairseq_distill import __version__, defaults
 from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.cli.encoder_options import add_own_teacher_option
 from fairseq_distill.embedding.export import embed
-from fairseq_distill.embedding.registry import open_encoder
+from fairseq_distill.embedding.registry import open_encoder, require_own_code
 from fairseq_distill.embedding.student import Student, load_checkpoint, load_student
 from fairseq_distill.encoder import SentenceEncoder
 from fairseq_distill.errors import DataError
 from fairseq_distill.evaluation.training_log import read_training_log, sentences_per_second
 from fairseq_distill.evaluation.xsim import bootstrap_interval, xsim_margins
 from fairseq_distill.formats.embeddings import open_embeddings
-from fairseq_distill.formats.json_file import read_object
 from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.manifest import Corpus, read_manifest
 from fairseq_distill.formats.results import Results, TrainingFacts, XsimEntry, read_results, write_results
@@ -82,7 +83,7 @@ def judge(encoder: SentenceEncoder, kind: str, work: Path, corpus: Corpus) -> Li
 
 def training_facts(work: Path, student: Student, checkpoint: Path) -> TrainingFacts:
     """What training cost, from its log and its checkpoints."""
-    plan = read_object(work / "plan.json", "remove it and run recipes/student.sh again")
+    plan = read_plan(work / "plan.json")
     speeds = sentences_per_second(read_training_log(work / "log" / "train.json.log"))
     last = load_checkpoint(work / "checkpoints" / "checkpoint_last.pt")
     best = load_checkpoint(checkpoint)
@@ -132,19 +133,21 @@ def main(args: argparse.Namespace) -> None:
     work = Path(args.work)
     manifest = read_manifest(work / "data")
     checkpoint = work / "checkpoints" / "checkpoint_best.pt"
+    spec = manifest.teacher.spec
+    require_own_code(spec, named=args.teacher == spec)
     student = load_student(checkpoint)
     valid = manifest.select("valid")
     if not valid:
         raise DataError(f"{work / 'data'} has no valid set to judge the student on; give --valid.")
     leakage = audit_training(work / "data", manifest)
     write_leakage(work / LEAKAGE, leakage)
-    teacher = open_encoder(manifest.teacher.spec)
+    teacher = open_encoder(spec)
     entries: List[XsimEntry] = []
     for kind, encoder in (("student", student), ("teacher", teacher), ("random", random_student(student))):
         for corpus in valid:
             entries += judge(encoder, kind, work, corpus)
     before: Optional[Results] = read_results(work)
-    plan = read_object(work / "plan.json", "remove it and run recipes/student.sh again")
+    plan = read_plan(work / "plan.json")
     results = Results(
         xsim=entries,
         training=training_facts(work, student, checkpoint),
@@ -166,12 +169,14 @@ def main(args: argparse.Namespace) -> None:
     print_table(entries)
 
 
-def cli_main() -> int:
-    parser = make_parser("write_results.py", __doc__.splitlines()[0], "python recipes/write_results.py --work work/swa")
-    parser.add_argument("--work", required=True, help="work directory with data, checkpoints and log")
-    parser.add_argument("--command", default="", help="the command that made the run, for the report")
-    return run_command(parser, main)
+def parser() -> argparse.ArgumentParser:
+    """The options of this program."""
+    made = make_parser("write_results.py", __doc__.splitlines()[0], "python recipes/write_results.py --work work/swa")
+    made.add_argument("--work", required=True, help="work directory with data, checkpoints and log")
+    add_own_teacher_option(made, "WORK/data/manifest.json")
+    made.add_argument("--command", default="", help="the command that made the run, for the report")
+    return made
 
 
 if __name__ == "__main__":
-    sys.exit(cli_main())
+    sys.exit(run_command(parser(), main))

@@ -5,10 +5,11 @@ import io
 import json
 import logging
 import platform
+import re
 import shlex
 import sys
 import time
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, NoReturn, Optional, Sequence
 
 from fairseq_distill import __version__
 from fairseq_distill.errors import DistillError
@@ -18,6 +19,7 @@ logger = logging.getLogger("fairseq_distill")
 
 _LONGEST_MESSAGE = 2000  # characters
 LOG_FORMATS = ("text", "json")
+_LARGEST_SEED = 2**31 - 1  # fairseq adds update numbers to it, and NumPy's own seeds end at 2**32
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -46,11 +48,27 @@ def json_line(level: str, message: str, created: float, progress: Optional[Dict[
     return json.dumps({**line, "progress": progress} if progress is not None else line)
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with an option in one line, without the list of all options before it; exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
+
+
+def seed_number(text: str) -> int:
+    """The value of ``--seed``: a whole number from 0 that every generator here takes.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not re.fullmatch("[0-9]{1,10}", text) or int(text) > _LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from 0 to {_LARGEST_SEED:,}")
+    return int(text)
+
+
 def make_parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:
     """A parser with ``--quiet``, ``--log-format`` and ``--version``, whose ``--help`` ends with a usage example."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description=description, epilog=f"example:\n  {example}", formatter_class=HelpFormatter
-    )
+    parser = Parser(prog=prog, description=description, epilog=f"example:\n  {example}", formatter_class=HelpFormatter)
     parser.add_argument("--quiet", action="store_true", help="log errors only")
     parser.add_argument(
         "--log-format",
@@ -71,9 +89,14 @@ def one_line(message: str) -> str:
     return shown if len(shown) <= _LONGEST_MESSAGE else f"{shown[: _LONGEST_MESSAGE - 100]} … {shown[-95:]}"
 
 
+def _lacks_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch says that memory ran out: it raises RuntimeErrors, of a class of its own on a GPU alone."""
+    return re.search("can(no|')t allocate memory|(out of|not enough) memory", str(error), re.IGNORECASE) is not None
+
+
 def _plain(error: Exception) -> str:
     """One sentence about what the system refused."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, (MemoryError, RuntimeError)):
         return "There is not enough memory; give smaller files, or smaller --max-tokens or --max-memory."
     if isinstance(error, ImportError):
         return f"A package is missing or broken ({error}); fairseq-doctor names the command that mends it."
@@ -104,7 +127,7 @@ def run_command(
     main: Callable[[argparse.Namespace], None],
     argv: Optional[Sequence[str]] = None,
 ) -> int:
-    """Parse, configure logging, run; 0 when it went well, 1 after one sentence about a user's error."""
+    """Parse, configure logging, run; 0 when it went well, 1 after one sentence about a user's error, 2 about an option."""
     args = parser.parse_args(argv)
     as_json = args.log_format == "json"
     _start_log(args)
@@ -120,7 +143,14 @@ def run_command(
         return 1
     except BrokenPipeError:
         return 1
-    except (ImportError, MemoryError, OSError) as error:  # not of our making, but a user can mend these too
+    except (
+        ImportError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+    ) as error:  # not of our making, but a user can mend these too
+        if isinstance(error, RuntimeError) and not _lacks_memory(error):
+            raise
         _end(parser.prog, f"error: {one_line(_plain(error))}", as_json)
         return 1
     except KeyboardInterrupt:

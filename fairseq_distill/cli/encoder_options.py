@@ -38,6 +38,16 @@ def open_named(spec: str, args: argparse.Namespace) -> SentenceEncoder:
     return open_encoder(spec, args.device, args.precision, args.max_tokens, args.spm, args.cvocab)
 
 
+def add_own_teacher_option(parser: argparse.ArgumentParser, file: str) -> None:
+    """``--teacher``, for programs whose teacher stands in ``file``."""
+    parser.add_argument(
+        "--teacher",
+        metavar="KIND:PATH",
+        help=f"the teacher that {file} names; needed where it is code of your own, python:FILE.py:NAME, which is run only "
+        "where you name it too",
+    )
+
+
 def add_row_options(parser: argparse.ArgumentParser, dtype: str) -> None:
     """``--dtype``, ``--raw``, ``--unit-length``."""
     parser.add_argument("--dtype", default=dtype, choices=DTYPES, help="type of the numbers in the output")

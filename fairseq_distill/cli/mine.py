@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from fairseq_distill import defaults
-from fairseq_distill.cli.common import logger, make_parser, run_command
+from fairseq_distill.cli.common import logger, make_parser, run_command, seed_number
 from fairseq_distill.cli.sizes import add_embedding_options, byte_size
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.embeddings import open_embeddings
@@ -135,7 +135,10 @@ def _add_search_options(parser: argparse.ArgumentParser) -> None:
         help="wanted of an approximate search, above 0 and at most 1: share of sentences whose nearest neighbour is found",
     )
     parser.add_argument(
-        "--seed", type=int, default=defaults.SEARCH_SEED, help="of the sentences that an approximate search samples"
+        "--seed",
+        type=seed_number,
+        default=defaults.SEARCH_SEED,
+        help="of the sentences that an approximate search samples",
     )
     parser.add_argument(
         "--device",

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from fairseq_distill import defaults
-from fairseq_distill.cli.common import logger, make_parser, run_command
+from fairseq_distill.cli.common import logger, make_parser, run_command, seed_number
 from fairseq_distill.cli.sizes import add_embedding_options
 from fairseq_distill.encoder import encode_stream
 from fairseq_distill.errors import ConfigError, DataError
@@ -76,7 +76,7 @@ def _add_baseline_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--baseline-tgt-encoder", metavar="KIND:PATH", help="embeds --tgt-text, for --baseline-tgt")
     group.add_argument("--samples", type=int, default=defaults.BOOTSTRAP_SAMPLES, help="resamplings of the sentences")
-    group.add_argument("--seed", type=int, default=1, help="of the resampling")
+    group.add_argument("--seed", type=seed_number, default=1, help="of the resampling")
     group = parser.add_argument_group(
         "xsim++: near copies of the targets as further candidates (formats: docs/evaluation.md)"
     )

@@ -25,7 +25,7 @@ from fairseq_distill.formats.embeddings import (
 from fairseq_distill.formats.lines import count_lines, iter_lines, require_file
 from fairseq_distill.formats.manifest import SPLITS, Manifest, read_manifest
 from fairseq_distill.formats.partial import PartialRows, is_current, sweep_partial
-from fairseq_distill.formats.shards import Shard, parse_shard
+from fairseq_distill.formats.shards import Shard, parse_shard, shards_to_join
 from fairseq_distill.progress import Progress
 from fairseq_distill.teachers.stream import append_encoded, chunks, describe, settings_of
 
@@ -133,7 +133,7 @@ def join_shards(output: PathLike, count: int, raw: bool = False, dim: int = 0, d
     Raises:
         DataError: a shard is missing, or two were made by different encoders or from different texts.
     """
-    shards = [Shard(index, count) for index in range(1, count + 1)]
+    shards = shards_to_join(output, count)
     files = [shard.file(output) for shard in shards]
     if _removed_in_part(output, shards):
         return Path(output)

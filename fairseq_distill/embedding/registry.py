@@ -99,6 +99,15 @@ def _kind_of_path(path: str) -> str:
     return kind_of_checkpoint(path)
 
 
+def require_own_code(spec: str, named: bool) -> None:
+    """Raise a ConfigError where ``spec``, found in a file, is a teacher of the user's own code that they have not named."""
+    if parse_spec(spec).kind == "python" and not named:
+        raise ConfigError(
+            f"{spec} is code, which is run only where a command line names it: give --teacher {spec}, "
+            "or embed with fairseq-teach beforehand."
+        )
+
+
 def open_encoder(
     spec: str,
     device: str = "auto",
@@ -117,7 +126,7 @@ def open_encoder(
         precision: ``auto``, ``float32`` or ``bfloat16`` of the matrix products.
         max_tokens: padded tokens of a batch, 1 or more.
         spm, cvocab: SentencePiece model and dictionary of a LASER file, where they do not lie beside it.
-        own_code: whether ``python:FILE.py:NAME`` may be run; not where ``spec`` comes from a file.
+        own_code: whether ``python:FILE.py:NAME`` may be run: where ``spec`` comes from a file, only if the user named it too.
 
     Raises:
         ConfigError: the name, the device or the precision does not exist.
@@ -129,6 +138,10 @@ def open_encoder(
     files = {name: file for name, file in (("spm", spm), ("cvocab", cvocab)) if file is not None}
     if files and kind not in ("laser2", "fairseq"):
         raise ConfigError(f"--{' and --'.join(files)} belong to LASER's files, not to {spec}.")
+    if kind in ("file", "python") and precision not in ("auto", "float32"):
+        raise ConfigError(
+            f"--precision {precision} is not for {spec}, which gives its vectors as they are; leave it out."
+        )
     options = {**options, **files}
     keep_few_kernels()
     # Imported here so that each command loads only the libraries that its encoder needs.
@@ -145,10 +158,7 @@ def open_encoder(
 
         return PrecomputedTeacher(path, **options)
     if kind == "python":
-        if not own_code:
-            raise ConfigError(
-                f"{spec} is code, which is run only where a command line names it; embed with fairseq-teach beforehand."
-            )
+        require_own_code(spec, own_code)
         from fairseq_distill.teachers.own import OwnTeacher
 
         return OwnTeacher(path, **options)

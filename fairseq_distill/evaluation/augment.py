@@ -55,7 +55,7 @@ def augment(sentences: Sequence[str], per_type: int = defaults.AUGMENT_PER_TYPE,
 
     ``number`` exchanges digits or number words for others of the same shape; ``entity`` a name for another of the set with
     as many words; ``causality`` a word for its opposite, or adds or takes away a "not". No copy is equal to another or to
-    a sentence of the set. A sentence's copies do not depend on the others but for the names.
+    a sentence of the set, or holds a tab. A sentence's copies do not depend on the others but for the names.
 
     Raises:
         ConfigError: ``per_type`` below 1.
@@ -78,7 +78,7 @@ def augment(sentences: Sequence[str], per_type: int = defaults.AUGMENT_PER_TYPE,
                 change = make()
                 if change is None or len(copies) == per_type:
                     break
-                copy = sentence[: change[0]] + change[2] + sentence[change[1] :]
+                copy = (sentence[: change[0]] + change[2] + sentence[change[1] :]).replace("\t", " ")  # for the .tsv
                 if copy not in known:
                     known.add(copy)
                     copies.add(copy)

@@ -160,7 +160,7 @@ def _examples(sequences: Sequences, n: int, dictionary: Dictionary) -> List[List
     fitting = np.flatnonzero((lengths > 6) & (lengths <= _SEGMENTED_PIECES))
     places = sorted({len(fitting) * (i + 1) // (_SEGMENTED + 1) for i in range(_SEGMENTED)}) if len(fitting) else []
     names = dictionary.symbols
-    return [[names[i] if i < len(names) else "?" for i in sequences[int(row)] if i != EOS] for row in fitting[places]]
+    return [[names[i] if 0 <= i < len(names) else "?" for i in sequences[int(row)] if i != EOS] for row in fitting[places]]
 
 
 def vocabulary_section(data_dir: Path, manifest: Optional[Manifest]) -> str:

@@ -1,12 +1,13 @@
 """Curves from fairseq's training log (``--log-format json``, from ``--log-file`` or a captured stderr)."""
 
-import json
 import math
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.json_file import parse_json
 from fairseq_distill.formats.lines import open_bytes
+from fairseq_distill.formats.numbers import LARGEST, LARGEST_WHOLE
 
 INNER, EPOCH, VALID = "train_inner", "train", "valid"
 _COUNTER = "num_updates"
@@ -25,7 +26,7 @@ class TrainingLog:
             subsets) -> name without its tag (``loss``, ``xsim_swa``) -> curve.
         n_lines: lines that held numbers, repeated ones included.
         n_broken: lines of numbers that could not be read (a killed run leaves half a line).
-        not_finite: tag, name and update of values that were NaN or infinite; they are not in the curves.
+        not_finite: tag, name and update of values that were NaN, infinite, or too large to draw; they are not in the curves.
         n_rewinds: how often the run went on from an earlier update; what it had logged after that is dropped.
         last_update: the highest update.
     """
@@ -72,7 +73,7 @@ def parse_training_log(lines: Iterable[str]) -> TrainingLog:
         # A run that was killed while writing leaves half an object; the next run goes on in the same line.
         log.n_broken += line.count(_OBJECT) - 1
         try:
-            numbers = json.loads(line[start:])
+            numbers = parse_json(line[start:])
         except ValueError:
             log.n_broken += 1
             continue
@@ -97,7 +98,7 @@ def _tag(numbers: Dict[str, Any]) -> Optional[Tuple[str, int]]:
         key = found[0]
         tag = key[: -len(_COUNTER) - 1]
     update = _number(numbers[key])
-    return None if update is None or not math.isfinite(update) else (tag, int(update))
+    return None if update is None or not 0 <= update <= LARGEST_WHOLE else (tag, int(update))
 
 
 def _add(log: TrainingLog, tag: str, update: int, numbers: Dict[str, Any]) -> None:
@@ -121,7 +122,7 @@ def _add(log: TrainingLog, tag: str, update: int, numbers: Dict[str, Any]) -> No
             continue
         log.not_finite.discard((tag, name, update))
         curve = curves.setdefault(name, {})
-        if math.isfinite(number):
+        if abs(number) <= LARGEST:
             curve[update] = number
         else:
             log.not_finite.add((tag, name, update))
@@ -134,6 +135,8 @@ def _number(value: Any) -> Optional[float]:
         return float(value)
     except (TypeError, ValueError):
         return None
+    except OverflowError:
+        return math.inf
 
 
 def thin(curve: Curve, most: int) -> Curve:

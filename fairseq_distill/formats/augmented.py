@@ -47,8 +47,8 @@ def read_augmented(path: PathLike, targets: Sequence[str]) -> Augmented:
         targets: the lines of the target text. Of equal lines the first is the original.
 
     Raises:
-        DataError: damaged, nothing in it, an original that is not among the targets, or an augmented text that is equal
-            to a target, which could not be told from a right answer.
+        DataError: damaged, nothing in it, an original that is not among the targets, an augmented text that is no line of
+            text, or one that is equal to a target, which could not be told from a right answer.
     """
     require_file(path)
     lines = list(iter_lines(path))
@@ -58,6 +58,10 @@ def read_augmented(path: PathLike, targets: Sequence[str]) -> Augmented:
         raise DataError(f"{path} holds no augmented sentence.")
     known = set(targets)
     for line, kind, text in rows:
+        if not _is_line(text) or not _is_line(kind):
+            raise DataError(
+                f"{path}: the {kind!r} of line {line + 1:,} is {text!r}, which holds a line feed or half a character; mend it."
+            )
         if text in known:
             raise DataError(
                 f"{path}: the {kind} of line {line + 1:,} is equal to a target sentence, {text!r}; leave it out."
@@ -65,15 +69,24 @@ def read_augmented(path: PathLike, targets: Sequence[str]) -> Augmented:
     return Augmented([row[2] for row in rows], np.array([row[0] for row in rows], np.int64), [row[1] for row in rows])
 
 
+def _is_line(text: str) -> bool:
+    """Whether it can stand in a line of a text file."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # JSON can spell half of a pair of surrogates
+        return False
+    return "\n" not in text
+
+
 def _tsv_rows(path: PathLike, lines: Sequence[str], n: int) -> Iterator[Row]:
     for number, line in enumerate(lines, start=1):
         cells = line.split("\t")
         if len(cells) != 3 or not cells[0].isascii() or not cells[0].isdigit() or not cells[1] or not cells[2]:
             raise DataError(f"{path}, line {number:,}: expected line number<TAB>error type<TAB>text, found {line!r}.")
-        original = int(cells[0])
+        original = int(cells[0]) if len(cells[0]) < 20 else n + 1
         if not 1 <= original <= n:
             raise DataError(
-                f"{path}, line {number:,}: the original is line {original:,} of a target text of {n:,} lines."
+                f"{path}, line {number:,}: the original is line {cells[0][:40]} of a target text of {n:,} lines."
             )
         yield original - 1, cells[1], cells[2]
 
@@ -109,6 +122,6 @@ def _triples(path: PathLike, content: Dict[str, Any]) -> Iterator[Tuple[str, str
 
 
 def write_augmented(path: PathLike, augmented: Augmented) -> None:
-    """Write the TSV described above, atomically."""
+    """Write the TSV described above, atomically; no text may hold a tab, as none of evaluation/augment.py does."""
     rows = zip(augmented.originals.tolist(), augmented.kinds, augmented.texts)
     write_lines(path, (f"{original + 1}\t{kind}\t{text}" for original, kind, text in rows))

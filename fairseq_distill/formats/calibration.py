@@ -4,7 +4,6 @@ Columns of the curve: margin, k, threshold, pairs, judged, right, precision, rec
 """
 
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Optional
 
@@ -12,6 +11,7 @@ from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, write_text
 from fairseq_distill.formats.json_file import from_json, load_json
 from fairseq_distill.formats.lines import iter_lines
+from fairseq_distill.formats.numbers import finite, whole
 
 NAME = "calibration.json"
 CURVE = "calibration.tsv"
@@ -115,13 +115,25 @@ def read_calibration(path: PathLike) -> Calibration:
                 f"{path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}; calibrate again."
             )
         calibration = from_json(Calibration, raw)
-        if not calibration.settings or any(not math.isfinite(one.best_f1.threshold) for one in calibration.settings):
-            raise ValueError("it holds no setting with a finite threshold")
+        _check(calibration)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; run recipes/calibrate.sh first.") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is not a calibration file: {error}; run recipes/calibrate.sh again.") from error
     return calibration
+
+
+def _check(calibration: Calibration) -> None:
+    """Raise a ValueError where something is missing that every calibration has."""
+    if not calibration.settings:
+        raise ValueError("it holds no setting")
+    if len(calibration.searched) != 2:
+        raise ValueError(f"searched has {len(calibration.searched)} numbers instead of 2")
+    for setting in calibration.settings:
+        for cut in filter(None, (setting.best_f1, setting.at_precision, setting.at_default)):
+            for name, bounds in cut.intervals.items():
+                if len(bounds) != 2:
+                    raise ValueError(f"the interval of {name[:40]!r} has {len(bounds)} numbers instead of 2")
 
 
 @dataclass(frozen=True)
@@ -151,9 +163,9 @@ def read_curve(path: PathLike) -> List[CurvePoint]:
     points = []
     for number, row in enumerate(rows, start=2):
         try:
-            shares = [float(cell) for cell in row[6:9]]
+            shares = [finite(cell) for cell in row[6:]]
             points.append(
-                CurvePoint(row[0], int(row[1]), float(row[2]), int(row[3]), float(row[4]), int(row[5]), *shares)
+                CurvePoint(row[0], whole(row[1]), finite(row[2]), whole(row[3]), finite(row[4]), whole(row[5]), *shares)
             )
         except (ValueError, IndexError, TypeError) as error:
             raise DataError(f"{path}, line {number:,}: {error}; run recipes/calibrate.sh again.") from error

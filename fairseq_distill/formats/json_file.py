@@ -8,6 +8,7 @@ from typing import Any, Dict, Type, TypeVar, Union, get_args, get_origin, get_ty
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.numbers import finite, whole
 
 Kind = TypeVar("Kind")
 
@@ -64,7 +65,7 @@ def from_json(kind: Type[Kind], raw: Any) -> Kind:
         raw: what :func:`load_json` gave.
 
     Raises:
-        ValueError: a value is not of its field's type, or a field is unknown; it is named.
+        ValueError: a value is not of its field's type, a number is not finite or too large, or a field is unknown; it is named.
         TypeError: a field is missing.
     """
     return _object(kind, raw, "it")
@@ -109,3 +110,8 @@ def _require(kind: Any, value: Any, place: str) -> None:
     if not isinstance(value, allowed) or isinstance(value, bool) and kind is not bool:
         found = "null" if value is None else _NAMES[type(value)]
         raise ValueError(f"{place} must be {_NAMES[kind]}, but is {found}")
+    if kind in (int, float):
+        try:
+            finite(value) if kind is float else whole(value)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from error

@@ -125,6 +125,11 @@ def require_same_length(first: PathLike, n_first: int, second: PathLike, n_secon
 def require_file(path: PathLike) -> Path:
     """The path, if it is a file with something in it; a DataError otherwise."""
     file = Path(path)
+    if file.exists() and not file.is_file():
+        raise DataError(
+            f"{file} is no regular file (a folder, or a pipe such as <(…)), but is read more than once. Write the text to a file "
+            "first; .gz is read as it is."
+        )
     if not file.is_file():
         raise DataError(f"{file} does not exist.")
     if file.stat().st_size == 0:

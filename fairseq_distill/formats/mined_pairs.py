@@ -27,6 +27,7 @@ import numpy as np
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, atomic_path
 from fairseq_distill.formats.lines import iter_lines, write_lines
+from fairseq_distill.formats.numbers import whole
 
 HASH = "BLAKE2b, 64 bits, of the line's UTF-8 bytes without its line end"
 
@@ -85,7 +86,7 @@ def read_mined_pairs(path: PathLike) -> Iterator[MinedPair]:
     """The pairs of a file, with or without line numbers and the columns after them.
 
     Raises:
-        DataError: a line has not 3, 5 or 8 fields, or not those of the first line, or a number in it is none.
+        DataError: a line has not 3, 5 or 8 fields, or not those of the first line, or a number in it is none of its kind.
     """
     expected = 0
     for number, text in enumerate(iter_lines(path), start=1):
@@ -93,7 +94,7 @@ def read_mined_pairs(path: PathLike) -> Iterator[MinedPair]:
         if len(cells) not in _WIDTHS:
             raise DataError(f"{path}, line {number:,}: {len(cells)} fields instead of score, source, target.")
         try:
-            lines: List[Optional[int]] = [int(cell) for cell in cells[3:5]] or [None, None]
+            lines: List[Optional[int]] = [whole(cell, 1) for cell in cells[3:5]] or [None, None]
             pair = MinedPair(float(cells[0]), cells[1], cells[2], lines[0], lines[1])
             if len(cells) == len(COLUMNS):
                 pair.cosine, pair.source_hash, pair.target_hash = float(cells[5]), *map(_hash, cells[6:])

@@ -16,13 +16,15 @@ target          the target sentence
 =============== ============================================================
 """
 
-import math
 from dataclasses import astuple, dataclass, fields
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, List, Tuple
+
+import numpy as np
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.lines import iter_lines, write_lines
+from fairseq_distill.formats.numbers import finite, whole
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,46 @@ def read_provenance(path: PathLike) -> Iterator[Provenance]:
             raise DataError(f"{path}, line {number:,}: {len(cells)} fields instead of {len(COLUMNS)}.")
         try:
             pair = Provenance(
-                int(cells[0]), float(cells[1]), float(cells[2]), cells[3], int(cells[4]), cells[5], int(cells[6]), *cells[7:]
-            )
+                whole(cells[0], 1), finite(cells[1]), finite(cells[2]), cells[3], whole(cells[4], 1), cells[5],
+                whole(cells[6], 1), *cells[7:],
+            )  # fmt: skip
         except ValueError as error:
             raise DataError(f"{path}, line {number:,}: {error}.") from error
-        if not (math.isfinite(pair.score) and math.isfinite(pair.cosine)):
-            raise DataError(f"{path}, line {number:,}: score {cells[1]} and cosine {cells[2]} must be finite.")
         yield pair
+
+
+def read_origins(path: PathLike) -> List[Tuple[str, int]]:
+    """The origin of each line of a text that data_prep/hide_pairs.py made: file, and line number there from 1.
+
+    Raises:
+        DataError: missing, or a line that is not of that form.
+    """
+    found = []
+    for number, line in enumerate(iter_lines(path), start=1):
+        file, tab, place = line.rpartition("\t")
+        try:
+            if not tab:
+                raise ValueError("file<TAB>line number is wanted")
+            found.append((file, whole(place, 1)))
+        except ValueError as error:
+            raise DataError(f"{path}, line {number:,}: {error}; run data_prep/hide_pairs.py again.") from error
+    return found
+
+
+def read_mined_lines(path: PathLike) -> Tuple[List[float], np.ndarray]:
+    """The scores, and int64 [P, 2] line numbers from 1, of pairs that data_prep/filter_pairs.py kept.
+
+    Raises:
+        DataError: missing, or a line that is not score, line number, line number.
+    """
+    scores, lines = [], []
+    for number, line in enumerate(iter_lines(path), start=1):
+        cells = line.split("\t")
+        try:
+            if len(cells) != 3:
+                raise ValueError(f"{len(cells)} fields instead of 3")
+            scores.append(finite(cells[0]))
+            lines.append((whole(cells[1], 1), whole(cells[2], 1)))
+        except ValueError as error:
+            raise DataError(f"{path}, line {number:,}: {error}; run data_prep/filter_pairs.py again.") from error
+    return scores, np.array(lines, np.int64).reshape(-1, 2)

@@ -3,9 +3,11 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import List
 
-from fairseq_distill.errors import ConfigError
+from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.embeddings import sidecar_path
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,20 @@ def parse_shard(text: str) -> Shard:
     Raises:
         ConfigError: it is not I/N with 1 <= I <= N.
     """
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     shard = Shard(int(match[1]), int(match[2])) if match else Shard(0, 0)
     if not 1 <= shard.index <= shard.count:
         raise ConfigError(f"--shard {text} is not I/N with I from 1 to N, for instance 2/8.")
     return shard
+
+
+def shards_to_join(output: PathLike, count: int) -> List[Shard]:
+    """All ``count`` shards of ``output``.
+
+    Raises:
+        DataError: neither the first nor the last is there (the last is what a killed run leaves that was removing them).
+    """
+    ends = [Shard(index, count).file(output) for index in (1, count)]
+    if not any(path.exists() for file in ends for path in (file, sidecar_path(file))):
+        raise DataError(f"{ends[0]} does not exist; embed it first: --shard 1/{count}.")
+    return [Shard(index, count) for index in range(1, count + 1)]

@@ -14,6 +14,7 @@ from fairseq_distill.formats.atomic import PathLike, write_text
 from fairseq_distill.formats.dictionary import read_dictionary
 from fairseq_distill.formats.json_file import from_json, load_json
 from fairseq_distill.formats.manifest import Teacher
+from fairseq_distill.formats.numbers import whole
 from fairseq_distill.formats.student_state import StudentState
 
 CONFIG, WEIGHTS, SPM, DICTIONARY = "config.json", "model.safetensors", "spm.model", "dict.txt"
@@ -82,9 +83,14 @@ def read_student_folder(folder: PathLike) -> StudentFolder:
             normaliser=str(config["normaliser"]),
             teacher=from_json(Teacher, config["teacher"]),
             languages=[str(code) for code in config["languages"]],
-            max_length_pieces=int(config["max_length_pieces"]),
+            max_length_pieces=whole(config["max_length_pieces"], 1),
             prepend_bos=bool(config["prepend_bos"]),
         )
-        return StudentFolder(str(config["fingerprint"]), dict(config["shape"]), state)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+        shape = dict(config["shape"])
+        if not state.max_length_pieces <= whole(shape["max_positions"]):
+            raise ValueError(
+                f"max_length_pieces is {state.max_length_pieces:,}, but the encoder has {shape['max_positions']:,} positions"
+            )
+        return StudentFolder(str(config["fingerprint"]), shape, state)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, DataError) as error:
         raise CheckpointError(f"{folder} holds a damaged student ({error}).") from error

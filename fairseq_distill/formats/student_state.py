@@ -9,6 +9,7 @@ from fairseq_distill.errors import CheckpointError
 from fairseq_distill.formats.dictionary import Dictionary
 from fairseq_distill.formats.json_file import from_json
 from fairseq_distill.formats.manifest import Manifest, Teacher
+from fairseq_distill.formats.numbers import whole
 
 FORMAT_VERSION = 2  # 2: what the transformer adds to a lexical path is divided by its width
 
@@ -66,10 +67,10 @@ def read_student_state(state: Dict[str, Any], path: object) -> StudentState:
             normaliser=_text(state["normaliser"]),
             teacher=from_json(Teacher, state["teacher"]),
             languages=[_text(language) for language in state["languages"]],
-            max_length_pieces=int(state["max_length_pieces"]),
+            max_length_pieces=whole(state["max_length_pieces"], 1),
             prepend_bos=bool(state.get("prepend_bos", False)),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path} holds an incomplete student ({error}); it is damaged.") from error
 
 

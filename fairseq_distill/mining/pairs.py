@@ -1,6 +1,7 @@
 """Mining: two texts and their embeddings in, the pairs of sentences that seem to be translations out."""
 
 import logging
+import math
 from typing import Any, Iterator, Optional, Tuple
 
 import numpy as np
@@ -69,6 +70,8 @@ def mine(
         ConfigError: an option out of range, or an output that is also an input.
     """
     _check_options(margin, retrieval, k)
+    if threshold is not None and math.isnan(threshold):
+        raise ConfigError("The threshold is not a number (nan), and no score is greater; give one, or leave it out.")
     job = open_job(
         (src_text, tgt_text), (src_embeddings, tgt_embeddings), output, scores,
         with_ids=with_ids, provenance=provenance, unify=unify, force=force, dim=dim, dtype=dtype, search=search,

@@ -23,7 +23,7 @@ _SMALLEST_HALF_NORM = 1e-4  # 2^112 over this is a float32 still
 def thread_count() -> int:
     """Threads to work with: OMP_NUM_THREADS as BLAS and PyTorch read it, else the processors given to us."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if wanted.isdigit() and int(wanted) > 0:
+    if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -49,7 +49,7 @@ class Laser2Teacher:
         name, space: ``laser2:`` and a hash of the files.
 
     Raises:
-        ConfigError: a file is missing, bfloat16 is asked for, or a dictionary is given to a file that holds one.
+        ConfigError: a file is missing, another precision is asked for, or a dictionary is given to a file that holds one.
         CheckpointError: the ``.pt`` has another layout, or its tensors do not fit its parameters.
     """
 
@@ -65,8 +65,8 @@ class Laser2Teacher:
         max_tokens: int = defaults.EMBED_MAX_TOKENS,
         cvocab: Optional[PathLike] = None,
     ):
-        if precision == "bfloat16":
-            raise ConfigError("LASER2 runs in float32 only; leave --precision out.")
+        if precision not in ("auto", "float32"):
+            raise ConfigError(f"LASER2 runs in float32 only, not in {precision}; leave --precision out.")
         self.device, self.max_tokens = choose_device(device), max_tokens
         file = _file_of(Path(path))
         content = read_checkpoint(file)

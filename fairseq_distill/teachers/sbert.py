@@ -22,6 +22,7 @@ from fairseq_distill import defaults
 from fairseq_distill.encoder import batches_by_length
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.atomic import sha256_file
+from fairseq_distill.formats.sbert_folder import require_stock_classes
 from fairseq_distill.modules.device import choose_device, may_use_bfloat16
 from fairseq_distill.modules.packed import Runs, pack, pool_packed, runs_of_equal_length
 from fairseq_distill.teachers.bert import PackedBert, packed_bert
@@ -70,6 +71,7 @@ class SbertTeacher:
 
     Raises:
         ConfigError: sentence-transformers is not installed, or the model cannot be loaded.
+        DataError: the model names code that is not the library's own; nothing of it was run.
     """
 
     normaliser = "none"
@@ -201,6 +203,9 @@ def _load(name: str, folder: Optional[Path], device: torch.device) -> Any:
     except (OSError, RuntimeError) as error:
         # A torchaudio of another torch breaks the import; fairseq-fixed pulls such a one.
         raise ConfigError(f"sentence-transformers does not import ({error}); try: pip uninstall torchaudio.") from error
+    known = folder or _downloaded_folder(name)
+    if known is not None:
+        require_stock_classes(known)
     transformers_logging.disable_progress_bar()
     try:
         model = SentenceTransformer(str(folder or name), device=str(device), local_files_only=folder is not None)
@@ -211,15 +216,24 @@ def _load(name: str, folder: Optional[Path], device: torch.device) -> Any:
     return model.eval()
 
 
-def _downloaded_folder(name: str) -> Optional[Path]:
-    """Where the hub's cache keeps a model."""
+def downloaded(name: str, file: str) -> Optional[Path]:
+    """Where the hub's cache keeps a file of a model; None where it does not."""
     from huggingface_hub import try_to_load_from_cache
 
     for repository in (name, f"sentence-transformers/{name}"):
-        found = try_to_load_from_cache(repository, "modules.json")
+        try:
+            found = try_to_load_from_cache(repository, file)
+        except ValueError:  # no name that the hub could have
+            continue
         if isinstance(found, str):
-            return Path(found).parent
+            return Path(found)
     return None
+
+
+def _downloaded_folder(name: str) -> Optional[Path]:
+    """Where the hub's cache keeps a model."""
+    found = downloaded(name, "modules.json")
+    return None if found is None else found.parent
 
 
 def fingerprint(model: Any, folder: Optional[Path]) -> str:

@@ -1,10 +1,11 @@
 """The tokenizer of a sentence-transformers teacher without its weights: to see how it cuts a language."""
 
-import json
 from pathlib import Path
 from typing import Any, Optional, Tuple
 
-from fairseq_distill.teachers.sbert import find_folder
+from fairseq_distill.errors import DataError
+from fairseq_distill.formats.json_file import load_json
+from fairseq_distill.teachers.sbert import downloaded, find_folder
 
 
 def load_tokenizer(name: str) -> Optional[Tuple[Any, Optional[int]]]:
@@ -15,19 +16,25 @@ def load_tokenizer(name: str) -> Optional[Tuple[Any, Optional[int]]]:
 
     Returns:
         None when there is no ``tokenizer.json``, as with models that bring Python code of their own.
+
+    Raises:
+        DataError: the file is damaged.
     """
     file = _find(name)
     if file is None:
         return None
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(file))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    model = json.loads(file.read_text(encoding="utf-8"))["model"]
-    unknown = model.get("unk_id")  # Unigram names a position, the other kinds a token
-    if unknown is None and model.get("unk_token") is not None:
-        unknown = tokenizer.token_to_id(model["unk_token"])
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        model = load_json(file)["model"]
+        unknown = model.get("unk_id")  # Unigram names a position, the other kinds a token
+        if unknown is None and model.get("unk_token") is not None:
+            unknown = tokenizer.token_to_id(model["unk_token"])
+    except Exception as error:  # the library raises plain ones
+        raise DataError(f"{file} is damaged: {error}; take the model's folder again.") from error
     return tokenizer, unknown
 
 
@@ -39,11 +46,6 @@ def _find(name: str) -> Optional[Path]:
         ]
         return found[0] if found else None
     try:
-        from huggingface_hub import try_to_load_from_cache
+        return downloaded(name, "tokenizer.json")
     except ImportError:
         return None
-    for repository in (name, f"sentence-transformers/{name}"):
-        cached = try_to_load_from_cache(repository, "tokenizer.json")
-        if isinstance(cached, str):
-            return Path(cached)
-    return None

@@ -17,7 +17,7 @@ from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.embeddings import EmbeddingInfo, open_embeddings, read_info, sidecar_path
 from fairseq_distill.formats.partial import PartialRows, is_current, sweep_partial
-from fairseq_distill.formats.shards import Shard
+from fairseq_distill.formats.shards import Shard, shards_to_join
 from fairseq_distill.progress import Progress
 from fairseq_distill.teachers.store import (
     Distinct,
@@ -106,8 +106,8 @@ def join_taught_shards(
         DataError: a shard is missing, or was made by another encoder, with other options or from other texts.
     """
     sources = sources_of(inputs, outputs, dtype, increments)
+    shards = shards_to_join(outputs[0], count)
     distinct = _distinct(sources)
-    shards = [Shard(index, count) for index in range(1, count + 1)]
     files = [shard.file(outputs[0]) for shard in shards]
     if _removed_in_part(sources, files, shards):
         return [source.output for source in sources]

@@ -175,7 +175,7 @@ def numbers(text: str) -> List[int]:
         ConfigError: not whole numbers, or none.
     """
     words = [word for word in text.split(",") if word]
-    if not words or not all(word.isdigit() for word in words):
+    if not words or not all(word.isdecimal() for word in words):
         raise ConfigError(f"--seeds {text!r} is not of the form 1,2,3.")
     return list(dict.fromkeys(map(int, words)))
 

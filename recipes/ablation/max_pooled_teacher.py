@@ -24,7 +24,7 @@ import torch
 from translation_model import MOST_PIECES, DecoderShape, Pairs, TranslationModel, train
 
 from fairseq_distill import defaults
-from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.cli.common import make_parser, run_command, seed_number
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import atomic_path, sha256_file, write_text
 from fairseq_distill.formats.dictionary import PAD, SPECIALS, Dictionary
@@ -222,7 +222,7 @@ def parser() -> argparse.ArgumentParser:
     add("--updates", type=int, default=6000, help="updates; not minutes, so that the load of a machine changes nothing")
     add("--rate", type=float, default=2e-3, help="highest learning rate")
     add("--max-tokens", type=int, default=2000, help="padded pieces of a batch, on each side")
-    add("--seed", type=int, default=1, help="of the weights and of the order of the pairs")
+    add("--seed", type=seed_number, default=1, help="of the weights and of the order of the pairs")
     add("--untrained", action="store_true", help="random weights, to compare with")
     return result
 

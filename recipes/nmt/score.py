@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from fairseq_distill import __version__, defaults
-from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.cli.common import make_parser, run_command, seed_number
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.evaluation.training_log import VALID, read_training_log
 from fairseq_distill.formats.atomic import write_text
@@ -171,7 +171,7 @@ def cli_main() -> int:
     parser.add_argument("--pair", required=True, metavar="A-B", help="source and target language")
     parser.add_argument("--references", required=True, metavar="FILE", help="target side of the test set")
     parser.add_argument("--system", required=True, action="append", metavar="NAME=FILE", help="translations; the first is the baseline")
-    parser.add_argument("--seed", type=int, default=1, help="of the bootstrap")
+    parser.add_argument("--seed", type=seed_number, default=1, help="of the bootstrap")
     parser.add_argument("--command", default="", help="the command that made the run")
     return run_command(parser, main)
 

@@ -6,10 +6,10 @@ A few examples each here; ``bash tests/run.sh -m long tests/faults/test_fuzz.py`
 import json
 import math
 import re
+import shutil
 import signal
 import zipfile
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,19 +20,22 @@ from hypothesis import strategies as st
 from fairseq_distill.cli.common import one_line
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import DistillError
+from fairseq_distill.evaluation.report import report
 from fairseq_distill.formats.json_file import from_json
 from fairseq_distill.formats.manifest import Corpus
-from tests.faults.test_truncated import FORMATS, _write_json_formats, made  # noqa: F401 (a fixture)
+from tests.faults.formats import FORMATS
+from tests.unit.evaluation.report_example import make_run
 
-REPO = Path(__file__).parents[2]
 FAST = [name for name in FORMATS if not re.search("LASER|student|folder", name)]
 SLOW = [name for name in FORMATS if name not in FAST]
 TOKENS = [
-    b"999999999999999999999", b"-1", b"0", b"null", b"NaN", b"Infinity", b"[]", b"{}", b'""', b"true", b"1e999", b"[[" * 3000, b"\xff", b"\x00",
-    b"\t", b"\n", b"\xef\xbb\xbf", "\u2028".encode(), "٣".encode(), b"1_0", b"../../x", b"PK\x03\x04", b"\x80\x04", b"\xff" * 8, b"\x93NUMPY",
+    b"999999999999999999999", b"-1", b"0", b"null", b"NaN", b"Infinity", b"[]", b"{}", b'""', b"true", b"1e999", b"1e99", b"1e-320", b"1" * 400,
+    b"[[" * 3000, b"\xff", b"\x00", b"\t", b"\n", b"\xef\xbb\xbf", "\u2028".encode(), "٣".encode(), b"1_0", b"../../x", b"PK\x03\x04", b"\x80\x04",
+    b"\xff" * 8, b"\x93NUMPY",
 ]  # fmt: skip
+EDITS = ["cut", "insert", "replace", "delete", "value"]
 edits = st.lists(
-    st.tuples(st.sampled_from(["cut", "insert", "replace", "delete", "value"]), st.floats(0, 1), st.one_of(st.sampled_from(TOKENS), st.binary(max_size=12))),
+    st.tuples(st.sampled_from(EDITS), st.floats(0, 1), st.one_of(st.sampled_from(TOKENS), st.binary(max_size=12))),
     min_size=1, max_size=4,
 )  # fmt: skip
 
@@ -99,30 +102,25 @@ def fuzz(name, folder, examples):
     run()
 
 
-@pytest.fixture(autouse=True)
-def data_prep(monkeypatch):
-    monkeypatch.syspath_prepend(str(REPO / "data_prep"))
-
-
 @pytest.mark.parametrize("name", FAST)
-def test_readers(name, made):  # noqa: F811
+def test_readers(name, made):
     fuzz(name, made, 60)
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_encoders(name, made):  # noqa: F811
+def test_encoders(name, made):
     fuzz(name, made, 15)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", FAST)
-def test_readers_long(name, made):  # noqa: F811
+def test_readers_long(name, made):
     fuzz(name, made, 3000)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SLOW)
-def test_encoders_long(name, made):  # noqa: F811
+def test_encoders_long(name, made):
     fuzz(name, made, 500)
 
 
@@ -175,18 +173,72 @@ def fuzz_content(name, folder, examples):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_content_of_checkpoints(name, made):  # noqa: F811
+def test_content_of_checkpoints(name, made):
     fuzz_content(name, made, 30)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", FILES)
-def test_content_of_checkpoints_long(name, made):  # noqa: F811
+def test_content_of_checkpoints_long(name, made):
     fuzz_content(name, made, 1500)
 
 
-def test_checkpoints_are_archives(made):  # noqa: F811
+def test_checkpoints_are_archives(made):
     assert zipfile.is_zipfile(made / "student.pt")  # so that the bytes above reach torch's reader
+
+
+# --- the report, of a run in which one file was changed
+
+PARTS = [
+    "results.json",
+    "mining/calibration.json",
+    "mining/calibration.tsv",
+    "log/train.json.log",
+    "mined.tsv",
+    "data/manifest.json",
+    "scores.npy",
+]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory, made):
+    work = make_run(tmp_path_factory.mktemp("run") / "work", n_updates=40, n_mined=20)
+    (work / "mining").mkdir()
+    shutil.copy(made / "calibration.json", work / "mining" / "calibration.json")
+    shutil.copy(made / "curve.tsv", work / "mining" / "calibration.tsv")
+    report(work, work / "report.html")  # whole, it is made
+    return work
+
+
+def fuzz_report(part, work, examples):
+    path = work / part
+    whole = path.read_bytes()
+
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck), deadline=None)
+    @given(edits)
+    def run(changes):
+        path.write_bytes(changed(whole, changes))
+        try:
+            with in_time(), np.errstate(all="ignore"):
+                report(work, work / "report.html")
+        except DistillError as error:
+            assert one_line(str(error)).isprintable()
+
+    try:
+        run()
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_reports(part, run_folder):
+    fuzz_report(part, run_folder, 15)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", PARTS)
+def test_reports_long(part, run_folder):
+    fuzz_report(part, run_folder, 1000)
 
 
 # --- typed JSON

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.faults.test_truncated import FORMATS
+from tests.faults.formats import FORMATS
 
 HERE = Path(__file__).parent
 PAGE = (HERE.parents[1] / "docs" / "faults.md").read_text(encoding="utf-8")

@@ -150,6 +150,8 @@ def test_student_sh_hands_every_path_on_whole(name, stubs, tmp_path):
     assert training[training.index("--work") + 1] == str(work) and training[-2:] == ["--user-note", NAMES[name]]
     assert ["fairseq-train", f"{work}/data", "--save-dir", f"{work}/checkpoints"] in made
     assert str(work) in by_script["write_results.py"]
+    for script in ("write_results.py", "embed_teacher.py"):
+        assert f"--teacher=file:{folder}/t.npy" in by_script[script]
     assert any(words[1:3] == ["-m", "fairseq_distill.cli.report"] and str(work) in words for words in made)
     assert not (tmp_path / "id").exists()
 

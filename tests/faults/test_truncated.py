@@ -1,219 +1,23 @@
 """A truncated file of every format: one sentence that names it, whichever part is missing."""
 
 import base64
-import gzip
-import json
 import struct
-from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
-import sentencepiece
 import torch
 
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import CheckpointError, DataError, DistillError
 from fairseq_distill.evaluation.score_histogram import count_scores
 from fairseq_distill.evaluation.training_log import read_training_log
-from fairseq_distill.export.laser import laser
-from fairseq_distill.export.safetensors import safetensors
-from fairseq_distill.formats import calibration, evaluation, manifest, provenance, results, vocabulary
-from fairseq_distill.formats.augmented import read_augmented
-from fairseq_distill.formats.binarised import open_either, write_binarised
-from fairseq_distill.formats.bucc import read_bucc
-from fairseq_distill.formats.dictionary import read_dictionary
-from fairseq_distill.formats.embeddings import EmbeddingInfo, open_embeddings, read_info, write_info
-from fairseq_distill.formats.lines import count_lines, read_lines
-from fairseq_distill.formats.mined_pairs import MinedPair, read_mined_pairs, write_mined_pairs
-from fairseq_distill.formats.mining_record import MiningRecord, SideRecord, read_record, write_record
-from fairseq_distill.formats.nllb_config import read_nllb_config
-from fairseq_distill.modules.lstm import LstmEncoder, LstmShape
-from tests.unit.export.export_students import train_spm, write_student
+from fairseq_distill.formats.embeddings import open_embeddings
+from tests.faults.formats import FORMATS
 
-REPO = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A folder with a small valid file of every format."""
-    folder = tmp_path_factory.mktemp("made")
-    np.save(folder / "rows.npy", np.ones((5, 4), np.float32))
-    np.save(folder / "half.npy", np.ones((5, 4), np.float16))
-    np.save(folder / "scores.npy", np.ones(50, np.float32))
-    np.ones((5, 4), np.float32).tofile(folder / "rows.raw")
-    write_info(folder / "rows.npy", EmbeddingInfo("a", "b", "c"))
-    write_binarised(folder / "ids", np.arange(20) % 7 + 1, np.array([5, 5, 10]))
-    legacy = [np.array([2, 2, 2]), np.array([0, 2, 5]), np.array([2, 3])]
-    head = b"TNTIDX\0\0" + struct.pack("<QQQQQ", 1, 4, 4, 2, 2)
-    (folder / "old.idx").write_bytes(head + b"".join(part.astype(np.int64).tobytes() for part in legacy))
-    (folder / "old.bin").write_bytes(np.arange(1, 6, dtype=np.int32).tobytes())
-    (folder / "text.gz").write_bytes(gzip.compress(b"a line of text\n" * 99, mtime=0))
-    (folder / "dict.txt").write_text("".join(f"piece{i} 1\n" for i in range(20)))
-    pairs = [MinedPair(1.25, "a source", "a target", 1, 2), MinedPair(1.125, "another", "one more", 3, 4)]
-    write_mined_pairs(folder / "mined.tsv", pairs, with_ids=True)
-    write_mined_pairs(folder / "mined.tsv.gz", pairs * 20)
-    write_mined_pairs(folder / "origin.tsv", [replace(pair, cosine=0.5) for pair in pairs], provenance=True)
-    side = SideRecord("a.txt", "0", "a.npy", "1", 5, 5)
-    write_record(MiningRecord(str(folder / "origin.tsv"), "2", side, side, {"pairs": 2}))
-    _write_json_formats(folder)
-    _write_models(folder)
-    (folder / "b.fra").write_text("f1\ta\nf2\tb\n")
-    (folder / "b.eng").write_text("e1\ta\ne2\tb\n")
-    (folder / "b.gold").write_text("f1\te1\nf2\te2\n")
-    (folder / "x.po").write_text('msgid ""\nmsgstr "charset=UTF-8\\n"\n\nmsgid "open"\nmsgstr "fungua"\n')
-    (folder / "x.mo").write_bytes(_catalogue({b"": b"charset=UTF-8\n", b"open": b"fungua", b"file": b"faili"}))
-    (folder / "x.xcd").write_text(
-        '<r xmlns:oor="http://openoffice.org/2001/registry"><c oor:package="a" oor:name="b"/></r>\n'
-    )
-    return folder
-
-
-def _write_json_formats(folder):
-    teacher = manifest.Teacher("sbert:x", "space", 4, "mean", "eng")
-    corpus = manifest.Corpus("a.eng-swa", "distil", "train", "swa", 5, "bin/x", "clean/x", "eng", "clean/y", ["t.npy"])
-    manifest.write_manifest(folder, manifest.Manifest(["swa"], teacher, "laser-1", "spm.model", "dict.txt", [corpus]))
-    cut = calibration.Cut(1.06, 10, 8.0, 7, 0.9, 0.8, 0.85)
-    settings = [calibration.Setting("ratio", 4, cut)]
-    calibration.write_calibration(
-        folder / "calibration.json", calibration.Calibration("swa-eng", 10, 3, [5, 6], "max", 0.9, settings)
-    )
-    calibration.write_curve(folder / "curve.tsv", [("ratio", 4, 1.0, 10, 8.0, 7, 0.9, 0.8, 0.85)])
-    score = evaluation.Score("xsim", "t", "swa", "eng", "enc", 5.0, 4.0, 6.0, 100, "signature")
-    evaluation.write_evaluation(folder / "evaluation.json", evaluation.Evaluation([score]))
-    entry = results.XsimEntry("student", "v", "swa", "eng", "ratio", 4, 100, 5, 5.0)
-    results.write_results(folder, results.Results([entry]))
-    counts = vocabulary.PieceCounts("swa", "student", "", 10, 5, 6, 7, 8, 1, 1, 1, 5, 2, 20, 19)
-    vocabulary.write_vocabulary_report(folder / "vocabulary.json", vocabulary.VocabularyReport([counts]))
-    nllb = {
-        "src_vocab": "a",
-        "tgt_vocab": "b",
-        "train": [{"id": "x", "src": "d/amh-eng/train.amh", "tgt": "d/amh-eng/train.eng"}],
-    }
-    (folder / "nllb.json").write_text(json.dumps(nllb))
-    (folder / "near.json").write_text(json.dumps({"a cat": {"src": "a dog", "errtype": "entity"}}))
-    (folder / "near.tsv").write_text("1\tentity\ta cat\n")
-    provenance.write_provenance(
-        folder / "from.tsv", [provenance.Provenance(1, 1.1, 0.9, "a", 1, "b", 2, "ck", "s", "t")]
-    )
-
-
-def _write_models(folder):
-    spm = train_spm()
-    write_student(folder / "student.pt", spm)
-    safetensors(folder / "student.pt", folder / "folder")
-    laser(folder / "student.pt", folder / "laser")
-    content = torch.load(folder / "student.pt", weights_only=True)
-    torch.save(content, folder / "legacy.pt", _use_new_zipfile_serialization=False)
-    pieces = sentencepiece.SentencePieceProcessor(model_proto=spm)
-    ids = {pieces.id_to_piece(i): i + 4 for i in range(3, len(pieces))}
-    shape = LstmShape(vocabulary=60, embed_dim=8, hidden=6, layers=2)
-    params = {
-        "num_embeddings": 60, "padding_idx": 1, "embed_dim": 8, "hidden_size": 6, "num_layers": 2, "bidirectional": True,
-    }  # fmt: skip
-    (folder / "laser2").mkdir()
-    tensors = LstmEncoder(shape).state_dict()
-    torch.save({"params": params, "model": tensors, "dictionary": ids}, folder / "laser2" / "laser2.pt")
-    (folder / "laser2" / "laser2.spm").write_bytes(spm)
-
-
-def _catalogue(messages):
-    """A compiled gettext catalogue."""
-    start = 28 + 16 * len(messages)
-    tables, texts = [b"", b""], b""
-    for side in (0, 1):
-        for pair in messages.items():
-            tables[side] += struct.pack("<2I", len(pair[side]), start + len(texts))
-            texts += pair[side] + b"\0"
-    return (
-        struct.pack("<7I", 0x950412DE, 0, len(messages), 28, 28 + 8 * len(messages), 0, 0)
-        + tables[0]
-        + tables[1]
-        + texts
-    )
-
-
-def _po(path):
-    from catalogue_files import read_po
-
-    list(read_po(path).pairs())
-
-
-def _mo(path):
-    from catalogue_files import read_mo
-
-    list(read_mo(path).pairs())
-
-
-def _xcd(path):
-    from catalogue_files import read_registry
-
-    read_registry(path)
-
-
-def _encoder(path):
-    open_encoder(str(path), "cpu", "float32")
-
-
-ENDS, BINARY = (
-    (0, 0.5, -3),
-    (0, 0.02, 0.5, 0.97, -1),
-)  # where a file is cut: a share of its bytes, or so many before its end
-# format -> (file, where it is cut, how it is read)
-FORMATS = {
-    "embeddings, float32": ("rows.npy", (0, 5, 0.3, 0.9, -1), open_embeddings),
-    "embeddings, float16": ("half.npy", (0, 8, 0.5, -1), open_embeddings),
-    "headerless embeddings": ("rows.raw", (7, 0.5, -1), lambda path: open_embeddings(path, 4)),
-    "scores": ("scores.npy", (0, 0.5, -1), lambda path: count_scores(path)),
-    "sidecar": ("rows.npy.json", ENDS, lambda path: read_info(str(path)[: -len(".json")])),
-    "index": ("ids.idx", BINARY, lambda path: open_either(path.with_suffix(""))),
-    "ids": ("ids.bin", (0, 0.5, -1), lambda path: open_either(path.with_suffix(""))),
-    "legacy index": ("old.idx", BINARY, lambda path: open_either(path.with_suffix(""))),
-    "legacy ids": ("old.bin", (0, 0.5, -1), lambda path: open_either(path.with_suffix(""))),
-    "packed text, read": ("text.gz", (5, 0.5, -1), read_lines),
-    "packed text, counted": ("text.gz", (5, 0.5, -1), count_lines),
-    "dictionary": ("dict.txt", (0.5, -3), read_dictionary),
-    "mined pairs": ("mined.tsv", (0.1, 0.8), lambda path: list(read_mined_pairs(path))),
-    "packed mined pairs": ("mined.tsv.gz", (5, 0.5, -1), lambda path: list(read_mined_pairs(path))),
-    "mined pairs with provenance": ("origin.tsv", (0.1, 0.8, -4), lambda path: list(read_mined_pairs(path))),
-    "record of mined pairs": ("origin.tsv.json", ENDS, lambda path: read_record(path.with_suffix(""))),
-    "manifest": ("manifest.json", ENDS, lambda path: manifest.read_manifest(path.parent)),
-    "calibration": ("calibration.json", ENDS, calibration.read_calibration),
-    "calibration curve": ("curve.tsv", (0, 0.3, 0.8), calibration.read_curve),
-    "evaluation": ("evaluation.json", ENDS, evaluation.read_evaluation),
-    "results": ("results.json", ENDS, lambda path: results.read_results(path.parent)),
-    "vocabulary": ("vocabulary.json", ENDS, vocabulary.read_vocabulary_report),
-    "nllb configuration": ("nllb.json", ENDS, read_nllb_config),
-    "near copies, JSON": ("near.json", ENDS, lambda path: read_augmented(path, ["a dog"])),
-    "near copies, TSV": ("near.tsv", (0, 0.5), lambda path: read_augmented(path, ["a dog"])),
-    "provenance": ("from.tsv", (0, 0.3, 0.9), lambda path: list(provenance.read_provenance(path))),
-    "BUCC gold": ("b.gold", (0, 0.3, 0.6), lambda path: read_bucc(path.with_suffix(""), "fra", "eng")),
-    "BUCC text": ("b.fra", (0, 0.6), lambda path: read_bucc(path.with_suffix(""), "fra", "eng")),
-    "catalogue .po": ("x.po", (0.35, 0.95), _po),
-    "catalogue .mo": ("x.mo", (0, 0.3, 0.9, -3), _mo),
-    "registry .xcd": ("x.xcd", (0, 0.5, 0.9), _xcd),
-    "student": ("student.pt", BINARY, _encoder),
-    "student, old layout": ("legacy.pt", BINARY, _encoder),
-    "LASER2": ("laser2/laser2.pt", BINARY, _encoder),
-    "LASER2's SentencePiece model": ("laser2/laser2.spm", (0, 0.5), lambda path: _encoder(path.with_suffix(".pt"))),
-    "LASER3": ("laser/laser3-swh.v1.pt", BINARY, _encoder),
-    "LASER3's SentencePiece model": (
-        "laser/laser3-swh.v1.spm",
-        (0, 0.5),
-        lambda path: _encoder(path.with_suffix(".pt")),
-    ),
-    "LASER3's .cvocab": ("laser/laser3-swh.v1.cvocab", (0, 0.5, -3), lambda path: _encoder(path.with_suffix(".pt"))),
-    "folder: weights": ("folder/model.safetensors", BINARY, lambda path: _encoder(path.parent)),
-    "folder: configuration": ("folder/config.json", ENDS, lambda path: _encoder(f"fairseq:{path.parent}")),
-    "folder: SentencePiece model": ("folder/spm.model", ENDS, lambda path: _encoder(path.parent)),
-    "folder: dictionary": ("folder/dict.txt", ENDS, lambda path: _encoder(path.parent)),
-}
 CASES = [pytest.param(name, cut, id=f"{name}-{cut}") for name, (_, cuts, _) in FORMATS.items() for cut in cuts]
 
 
 @pytest.mark.parametrize("name, cut", CASES)
-def test_a_truncated_file_is_named(name, cut, made, monkeypatch):
-    monkeypatch.syspath_prepend(str(REPO / "data_prep"))
+def test_a_truncated_file_is_named(name, cut, made):
     file, _, read = FORMATS[name]
     path = made / file
     whole = path.read_bytes()
@@ -320,11 +124,10 @@ def test_an_array_that_declares_what_it_does_not_hold(shape, read, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"files": 3}', '{"files": {"a": 1}}', "[" * 5000, "\x00"])
-def test_small_records_of_our_own(text, tmp_path, monkeypatch):
-    from fairseq_distill.formats.json_file import read_object
-
-    monkeypatch.syspath_prepend(str(REPO / "data_prep"))
+def test_small_records_of_our_own(text, tmp_path):
     from stamps import Stamps, Step
+
+    from fairseq_distill.formats.json_file import read_object
 
     (tmp_path / "plan.json").write_text(text)
     if not text.startswith('{"'):

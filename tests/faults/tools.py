@@ -23,10 +23,10 @@ exec(OWN_TEACHER, _made)  # the text above
 own_rows = _made["Teacher"]().encode  # the rows that it gives for sentences, float32 [N, 8]
 
 
-def own_teacher(folder):
-    """``python:…`` of a teacher that embeds without a model; its file is written into ``folder``."""
+def own_teacher(folder, more=""):
+    """``python:…`` of a teacher that embeds without a model; its file, ``more`` at its end, is written into ``folder``."""
     path = Path(folder) / "own_teacher.py"
-    path.write_text(OWN_TEACHER, encoding="utf-8")
+    path.write_text(OWN_TEACHER + more, encoding="utf-8")
     return f"python:{path}:Teacher"
 
 

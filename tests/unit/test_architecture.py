@@ -42,7 +42,7 @@ RULES: Dict[str, Tuple[Set[str], Set[str]]] = {
         FILES | {"data", "modules", "teachers"},
         {"numpy", "torch", "sentence_transformers", "transformers", "huggingface_hub"},
     ),
-    "teachers/sbert_tokenizer": ({"teachers/sbert"}, {"tokenizers", "huggingface_hub"}),
+    "teachers/sbert_tokenizer": (FILES | {"teachers/sbert"}, {"tokenizers", "huggingface_hub"}),
     "mining": (FILES, {"numpy", "torch"}),
     "evaluation": (FILES | {"mining"}, {"numpy"}),
     "embedding": (MODELS, {"numpy", "torch", "safetensors"}),

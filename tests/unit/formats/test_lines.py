@@ -173,7 +173,7 @@ def test_require_file(tmp_path):
         require_file(path)
     path.write_text("a")
     assert require_file(str(path)) == path
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match="is no regular file"):
         require_file(tmp_path)
 
 

@@ -75,7 +75,7 @@ def test_provenance_comes_back(tmp_path):
     [
         ("round\t", "rounds\t", "instead of the columns"),
         ("\tone word", "", "line 2: 9 fields instead of 10"),
-        ("1.250000", "nan", "line 2: score nan"),
+        ("1.250000", "nan", "line 2: .nan. is not a finite"),
         ("\t3\t", "\tthree\t", "line 2: invalid literal"),
     ],
 )
@@ -117,6 +117,24 @@ def work(tmp_path):
         origins = "".join(f"/corpora/crawl.{lang}\t{10 * i}\n" for i in range(1, 6))
         (tmp_path / "text" / f"mono.{lang}.origin.tsv").write_text(origins)
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    "file, text, said",
+    [
+        ("round-1/mined.lines.tsv", "1.25\t6\t2\n1.1\t3\t4\n", "names line 6 of swa, of 5 vectors and 5 origins"),
+        ("round-1/mined.lines.tsv", "1.25\t1\t2\n1.1\t3", "line 2: 2 fields instead of 3"),
+        ("text/mono.eng.origin.tsv", "x\t1\n" * 4, "of 5 vectors and 4 origins"),
+        ("text/mono.eng.origin.tsv", "x\t1\n" * 4 + "x\t", "line 5: invalid literal"),
+        ("round-1/mined.counts.json", "[]", "must be an object, but is a list"),
+    ],
+)
+def test_files_of_a_round_that_do_not_belong_together(work, file, text, said):
+    finished_round(work, 1, [(1, 2), (3, 4)], xsim=20)
+    (work / file).write_text(text)
+    with pytest.raises(DataError, match=said):
+        finish(work, 1)
+    assert not (work / "iterate.json").exists()
 
 
 def test_a_round_knows_which_pairs_are_new(work, capsys):

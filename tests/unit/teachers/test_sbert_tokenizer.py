@@ -38,4 +38,5 @@ def test_a_tokenizer_that_knows_every_byte_has_none(tmp_path):
 
 def test_no_tokenizer_file(tmp_path):
     assert load_tokenizer(str(tmp_path)) is None
-    assert load_tokenizer("no-such-model-anywhere") is None
+    for name in ("no-such-model-anywhere", "no/name of/the hub"):
+        assert load_tokenizer(name) is None
