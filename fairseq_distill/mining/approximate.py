@@ -198,9 +198,7 @@ class _Approximate:
 
     def _reduce(self, samples: Tuple[Sample, Sample], recall: float) -> None:
         one, two = self.sides
-        self.reduction = reduce_sides(
-            (one.rows, two.rows), samples, self.k, recall, self.precision, self.max_memory, self.workers
-        )
+        self.reduction = reduce_sides((one.rows, two.rows), samples, self.k, recall, self.max_memory, self.workers)
         if self.reduction is not None:
             one.low, two.low = self.reduction.sides
 

@@ -41,7 +41,7 @@ def cluster_count(m: int) -> int:
 
     With 4 sqrt(m) of them, to find the clusters that a row looks into costs as much as to look into sixteen.
     """
-    return int(max(1, min(round(4 * m**0.5), m // defaults.CLUSTER_LEAST_ROWS)))
+    return int(max(1, min(round(2 * m**0.5), m // defaults.CLUSTER_LEAST_ROWS)))
 
 
 def train_centroids(rows: UnitRows, count: int, seed: int, product: Product) -> np.ndarray:

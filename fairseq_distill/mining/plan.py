@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Dict, Tuple
 
 from fairseq_distill import defaults
-from fairseq_distill.mining import approximate, clusters, knn, rows, screen, visits
+from fairseq_distill.mining import approximate, clusters, knn, rows, screen
 from fairseq_distill.mining.choice import KINDS
 from fairseq_distill.mining.machine import Machine
 from fairseq_distill.mining.products import block_sizes

@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 Reach = Tuple[Optional[float], Optional[float]]
 _STEPS = 64  # reaches of the sources that are tried
+_MEASURED = 8000.0  # pairs that take as long to compare as the candidates of a row to measure
 
 
 def choose_reach(
@@ -26,7 +27,8 @@ def choose_reach(
     """(reach of sources and of targets with which both samples find enough nearest neighbours, share of pairs compared).
 
     A nearest neighbour is found when the source reaches the target's cluster or the target the source's. Of all
-    such pairs of reaches (in steps) this is the one that compares the fewest pairs.
+    such pairs of reaches (in steps) this is the one that takes the least work: the pairs compared, and for each side that visits
+    at all, the candidates measured.
     """
     (one, two), (own, other) = sides, clusters
     pairs = [(samples[0].ids, samples[0].exact.indices[:, 0]), (samples[1].exact.indices[:, 0], samples[1].ids)]
@@ -40,7 +42,8 @@ def choose_reach(
     visitors = one.subset(samples[0].ids), two.subset(samples[1].ids)
     cost_src = shares_visited(visitors[0], other, tried, product)
     cost_tgt = shares_visited(visitors[1], own, answers, product)[back]
-    best = int(np.argmin(cost_src + cost_tgt))
+    measured = _MEASURED * (1 / one.n + 1 / two.n)
+    best = int(np.argmin(cost_src + cost_tgt + measured * ((tried >= 0).astype(int) + (needed >= 0))))
     share = float(cost_src[best] + cost_tgt[best])
     one.release()
     two.release()

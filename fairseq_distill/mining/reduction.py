@@ -19,7 +19,7 @@ from fairseq_distill.mining.topk import Candidates, Settled
 
 logger = logging.getLogger(__name__)
 
-WIDTHS = (128, 256)  # tried in turn, where the rows are at least twice as wide
+WIDTHS = (128, 192, 256)  # tried in turn, where the rows are at least twice as wide
 _SAMPLE = 8192  # rows of each side that say which directions count
 _SPENT = 0.2  # share of the neighbours that may be lost, that fewer dimensions may lose
 _ROWS = 1024  # projected at a time
@@ -62,7 +62,6 @@ def reduce_sides(
     samples: Tuple[Sample, Sample],
     k: int,
     recall: float,
-    precision: str,
     max_memory: int,
     workers: Workers,
 ) -> Optional[Reduction]:
@@ -75,13 +74,11 @@ def reduce_sides(
     widths = [width for width in WIDTHS if 2 * width <= sides[0].dim]
     if not widths:
         return None
-    axes = leading_axes(sides)
+    axes = leading_axes(sides)[:, : widths[-1]]
+    widest = [project(rows, axes, max_memory, workers) for rows in sides]
     for width in widths:
-        low = (
-            project(sides[0], axes[:, :width], max_memory, workers),
-            project(sides[1], axes[:, :width], max_memory, workers),
-        )
-        slack, lost = _cost(low, samples, k, _SPENT * (1 - recall), precision, max_memory, workers)
+        low = narrow(widest[0], width, max_memory, workers), narrow(widest[1], width, max_memory, workers)
+        slack, lost = _cost(low, samples, k, _SPENT * (1 - recall), max_memory, workers)
         logger.info(
             f"{width} of {sides[0].dim:,} dimensions lose {100 * lost:.2f} % of the sample's nearest neighbours"
         )
@@ -106,11 +103,7 @@ def leading_axes(sides: Sequence[UnitRows], seed: int = 1) -> np.ndarray:
 
 def project(rows: UnitRows, axes: np.ndarray, max_memory: int, workers: Workers) -> UnitRows:
     """``rows`` on ``axes`` float32 [E, D], as float16: in memory, or where they take more than max_memory in a file without name."""
-    shape = rows.n, axes.shape[1]
-    if 2 * shape[0] * shape[1] <= max_memory:
-        low = np.empty(shape, np.float16)
-    else:
-        low = np.memmap(tempfile.TemporaryFile(prefix="fairseq_distill."), np.float16, "w+", shape=shape)
+    low = _room(rows.n, axes.shape[1], max_memory)
     unit = np.empty((min(rows.n, _ROWS), rows.dim), np.float32)
     for start, stop in spans(0, rows.n, len(unit)):
         here = unit[: stop - start]
@@ -121,12 +114,30 @@ def project(rows: UnitRows, axes: np.ndarray, max_memory: int, workers: Workers)
     return UnitRows.plain(low, rows.name, workers)
 
 
+def narrow(rows: UnitRows, width: int, max_memory: int, workers: Workers) -> UnitRows:
+    """The first ``width`` elements of plain rows, which lie side by side again: NumPy would copy all for every look at some."""
+    if width == rows.dim:
+        return rows
+    low, part = _room(rows.n, width, max_memory), np.empty((_ROWS, rows.dim), np.float32)
+    for start, stop in spans(0, rows.n, _ROWS):
+        rows.load(start, stop, part)
+        low[start:stop] = part[: stop - start, :width]
+    return UnitRows.plain(low, rows.name, workers)
+
+
+def _room(n: int, width: int, max_memory: int) -> np.ndarray:
+    """float16 [n, width], in memory or in a file without name."""
+    if 2 * n * width <= max_memory:
+        return np.empty((n, width), np.float16)
+    file = tempfile.TemporaryFile(prefix="fairseq_distill.")
+    return np.memmap(file, np.float16, "w+", shape=(n, width))
+
+
 def _cost(
     low: Tuple[UnitRows, UnitRows],
     samples: Tuple[Sample, Sample],
     k: int,
     budget: float,
-    precision: str,
     max_memory: int,
     workers: Workers,
 ) -> Tuple[float, float]:
@@ -134,7 +145,8 @@ def _cost(
     behind, seen = [], []
     for own, other, sample in zip(low, low[::-1], samples):
         part, capacity = own.subset(sample.ids), min(capacity_for(k), other.n)
-        found = search_rows(part, other, capacity, False, precision, max_memory, workers, None)[0]
+        # In float32: the bounds of other products are wide for so many candidates in so few dimensions.
+        found = search_rows(part, other, capacity, False, "float32", max_memory, workers, None)[0]
         nearest, product = sample.exact.indices[:, 0], np.empty(part.n, np.float32)
         exact_cosines(part, np.arange(part.n), other, nearest, workers, product)
         behind.append(found.cosines[:, min(k, capacity) - 1] - product)

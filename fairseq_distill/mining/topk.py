@@ -220,7 +220,7 @@ class Candidates:
 
 def room_for(capacity: int) -> int:
     """Keys that a row has room for between two sorts."""
-    return capacity + max(8, capacity // 2)
+    return capacity + max(capacity // 2, min(capacity, 24), 8)
 
 
 @dataclass(frozen=True)

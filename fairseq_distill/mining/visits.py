@@ -45,7 +45,8 @@ class Side:
 class Visit:
     """All rows of one side visit the clusters of the other.
 
-    Every thread takes some of the visitors at a time through all clusters with a product of its own.
+    Every thread takes some of the visitors at a time through all clusters with a product of its own. Visitors come in the order of
+    their own clusters: neighbours then visit the same clusters, and what is kept of them lies side by side.
 
     Args:
         candidates: makes the candidates of n rows with a slack and k.
@@ -65,8 +66,8 @@ class Visit:
     ):
         self.side, self.other, self.reach, self.product = side, other, reach, product
         self.candidates, self.max_memory, self.workers, self.progress = candidates, max_memory, workers, progress
-        self.order = other.clusters.order
-        self.low = other.low.subset(self.order)
+        self.going, self.order = side.clusters.order, other.clusters.order
+        self.guests, self.low = side.low.subset(self.going), other.low.subset(self.order)
         self.columns = candidates(other.slack_of(self.order), self.low.n, other.k, product.code)
         self.centres = product.hold(other.clusters.centroids, first=False)
         self.held = self._held()
@@ -76,7 +77,7 @@ class Visit:
     def run(self) -> int:
         """The number of pairs compared."""
         side, other = self.side, self.other
-        full = other.rows.subset(self.order)
+        guests, full = side.rows.subset(self.going), other.rows.subset(self.order)
         free: "queue.SimpleQueue[Product]" = queue.SimpleQueue()
         with self.product.lanes(self.max_memory) as lanes:
             for lane in lanes:
@@ -92,23 +93,22 @@ class Visit:
                 lane = free.get()
                 try:
                     lane.enter()
-                    rows = self.candidates(side.slack_of(slice(low, high)), high - low, side.k, lane.code)
+                    rows = self.candidates(side.slack_of(self.going[low:high]), high - low, side.k, lane.code)
                     self._go_round(lane, rows, low, high, inner)
                 finally:
                     free.put(lane)
                 found = empty_neighbours(high - low, side.k)
-                unsure = rows.filled(settle(rows, side.rows, full, 0, found, inner, self.order, low))
+                unsure = rows.filled(settle(rows, guests, full, 0, found, inner, self.order, low))
                 with self._lock:
-                    side.open.append(low + unsure)
-                    merge(side.found, slice(low, high), found)
+                    side.open.append(self.going[low + unsure])
+                    merge(side.found, self.going[low:high], found)
                     self._done += high - low
                     self.progress(self._done / side.rows.n)
 
             outer.each(some, spans(0, side.rows.n, self._at_a_time(len(lanes))))
         found = empty_neighbours(full.n, other.k)
-        other.open.append(
-            self.order[self.columns.filled(settle(self.columns, full, side.rows, 0, found, self.workers))]
-        )
+        unsure = self.columns.filled(settle(self.columns, full, guests, 0, found, self.workers, self.going))
+        other.open.append(self.order[unsure])
         merge(other.found, self.order, found)
         side.rows.release()
         full.release()
@@ -130,10 +130,10 @@ class Visit:
         return max(_LEAST_HELD, min(room, -(-self.side.rows.n // lanes)))
 
     def _go_round(self, lane: Product, rows: Candidates, low: int, high: int, workers: Workers) -> None:
-        """Visitors low..high go through all clusters."""
+        """The guests low..high go through all clusters."""
         clusters, n = self.other.clusters, high - low
         held = lane.empty(n)
-        lane.fill(held, self.side.low, low, high)
+        lane.fill(held, self.guests, low, high)
         limits = visit_limits(held, n, self.centres, self.reach, lane)
         visits = compared = 0
         for start, stop in spans(0, len(self.centres), _BAND):
@@ -158,7 +158,7 @@ class Visit:
         rows: Candidates,
         workers: Workers,
     ) -> None:
-        """Compare the visitors, rows of ``held`` (its first is row ``low``), with the cluster that is ``span`` of the visited."""
+        """Compare the visitors, rows of ``held`` (its first is the guest ``low``), with the cluster that is ``span`` of the visited."""
         for left, right in spans(*span, len(self.product.two)):
             first = left
             if self.held is None:
