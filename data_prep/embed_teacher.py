@@ -15,7 +15,7 @@ from typing import Any, Dict, List
 
 from clean import data_parser
 from deduplicate import kept_sources
-from plan import Plan, Source, read_plan
+from plan import AUTO, Plan, Source, read_plan
 from stamps import PACKAGE, Stamps, Step
 
 from fairseq_distill import defaults
@@ -61,6 +61,8 @@ def embed_steps(plan: Plan, data: Path, stamps: Stamps) -> Dict[str, Step]:
     files_of_teacher = teacher_files(spec)
     code = [path for path in (PACKAGE / "teachers" / f"{spec.kind}.py", PACKAGE / "data/parts.py") if path.is_file()]
     options = {"teacher": plan.teacher, "version": _package_version(spec.path), "dtype": defaults.TEACHER_DTYPE}
+    if plan.teacher_precision != AUTO:
+        options["precision"] = plan.teacher_precision
     steps = {}
     for source in kept_sources(plan, stamps):
         if source.tgt_lang is None:
@@ -82,6 +84,7 @@ def teach(plan: Plan, data: Path, sources: List[Source]) -> None:
     outputs = [str(data / embedding_files(source, plan)[-1]) for source in sources]
     command = [*TEACH, "--teacher", plan.teacher, "--input", *texts, "--output", *outputs]
     command += ["--dtype", defaults.TEACHER_DTYPE, "--increments", str(plan.increments)]
+    command += ["--precision", plan.teacher_precision]
     if subprocess.run(command).returncode:
         raise DataError(f"fairseq-teach could not embed the {plan.teacher_lang} side; its message stands above.")
 
