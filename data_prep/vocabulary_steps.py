@@ -15,6 +15,7 @@ from vocabulary_statistics import SpmVocabulary, Vocabulary, measure
 from vocabulary_table import log_table
 
 from fairseq_distill import defaults
+from fairseq_distill.embedding.registry import parse_spec
 from fairseq_distill.formats.dictionary import read_dictionary
 from fairseq_distill.formats.lines import count_lines, iter_lines
 from fairseq_distill.formats.vocabulary import NAME, VocabularyReport, read_vocabulary_report, write_vocabulary_report
@@ -81,7 +82,7 @@ def _step(name: str, output: str, plan: Plan, data: Path, stamps: Stamps, inputs
         ],
     }  # fmt: skip
     code = [*(HERE / file for file in _CODE), PACKAGE / "text.py", PACKAGE / "formats/vocabulary.py"]
-    return Step(name, [*texts, *inputs, *vocabulary_files(plan.teacher)], [data / output], options, code)
+    return Step(name, [*texts, *inputs, *vocabulary_files(parse_spec(plan.teacher))], [data / output], options, code)
 
 
 def advice_step(plan: Plan, data: Path, stamps: Stamps) -> Step:
