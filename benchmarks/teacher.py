@@ -50,7 +50,9 @@ def main() -> int:
     if args.rows_of:
         from fairseq_distill.embedding.registry import open_encoder
 
-        print(f"{args.rows_of} | {len(lines):,} lines | {float16_loss(open_encoder(args.rows_of, 'cpu').encode(lines))}")
+        print(
+            f"{args.rows_of} | {len(lines):,} lines | {float16_loss(open_encoder(args.rows_of, 'cpu').encode(lines))}"
+        )
         return 0
     budget = args.max_tokens or defaults.EMBED_MAX_TOKENS
     teachers = {f"ours {name}": SbertTeacher(args.model, "cpu", name, budget) for name in args.precision}
