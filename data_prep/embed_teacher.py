@@ -15,8 +15,9 @@ from typing import Any, Dict, List
 
 from clean import data_parser
 from deduplicate import kept_sources
-from plan import Plan, Source, read_plan
+from plan import AUTO, Plan, Source, read_plan
 from stamps import PACKAGE, Stamps, Step
+from teacher_vocabulary import vocabulary_files
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import run_command
@@ -25,6 +26,7 @@ from fairseq_distill.data.parts import part_files
 from fairseq_distill.embedding.registry import Spec, parse_spec, require_own_code
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.embeddings import sidecar_path
+from fairseq_distill.formats.laser_files import laser2_beside
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +41,11 @@ def embedding_files(source: Source, plan: Plan) -> List[str]:
 def teacher_files(spec: Spec) -> List[Path]:
     """The files that a teacher is read from: its file or all files of its folder, and what belongs to it."""
     main = Path(spec.path.rpartition(":")[0] if spec.kind == "python" else spec.path)
-    beside = [main.with_suffix(suffix) for suffix in (".spm", ".cvocab")] if spec.kind in ("laser2", "fairseq") else []
-    named = [Path(file) for file in map(spec.options.get, ("text", "spm", "cvocab")) if file]
+    named = [Path(spec.options["text"])] if "text" in spec.options else []
+    if spec.kind == "fairseq" and main.is_file():  # a LASER3 file beside LASER2 is of its space
+        named += laser2_beside(main)
     files: List[Path] = []
-    for path in [main, *beside, *named]:
+    for path in dict.fromkeys([main, *vocabulary_files(spec), *named]):
         files += sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
         files += [path] if path.is_file() else []
     return files
@@ -61,6 +64,8 @@ def embed_steps(plan: Plan, data: Path, stamps: Stamps) -> Dict[str, Step]:
     files_of_teacher = teacher_files(spec)
     code = [path for path in (PACKAGE / "teachers" / f"{spec.kind}.py", PACKAGE / "data/parts.py") if path.is_file()]
     options = {"teacher": plan.teacher, "version": _package_version(spec.path), "dtype": defaults.TEACHER_DTYPE}
+    if plan.teacher_precision != AUTO:
+        options["precision"] = plan.teacher_precision
     steps = {}
     for source in kept_sources(plan, stamps):
         if source.tgt_lang is None:
@@ -82,6 +87,7 @@ def teach(plan: Plan, data: Path, sources: List[Source]) -> None:
     outputs = [str(data / embedding_files(source, plan)[-1]) for source in sources]
     command = [*TEACH, "--teacher", plan.teacher, "--input", *texts, "--output", *outputs]
     command += ["--dtype", defaults.TEACHER_DTYPE, "--increments", str(plan.increments)]
+    command += ["--precision", plan.teacher_precision]
     if subprocess.run(command).returncode:
         raise DataError(f"fairseq-teach could not embed the {plan.teacher_lang} side; its message stands above.")
 

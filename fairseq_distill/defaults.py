@@ -139,7 +139,7 @@ ALIGNMENT_CELLS = 16_000_000  # piece-word cells of the sentences aligned: about
 
 # --- curriculum
 CURRICULUM_INCREMENTS = 4
-CURRICULUM_PACING = "step"  # best of six in three groups, each with three seeds: docs/ablation.md, claim j
+CURRICULUM_PACING = "step"  # best of five in three groups, each with three seeds: docs/ablation.md, claim j
 CURRICULUM_MIN_WORDS = 3  # one or two words are a name or an article; order differs too much to call them translations
 CURRICULUM_PATIENCE = 1  # of the dozen validations of a run
 

@@ -16,9 +16,8 @@ from fairseq_distill.languages import parse_language
 HERE = Path(__file__).resolve().parent
 LICENCES = HERE / "licences.tsv"
 CURRICULA = ("none", "progressive")
-VOCABULARIES = ("joint", "dedicated")
 LISTS = ("LANGS", "PIVOTS", "CORPORA", "OPTIONS")
-WORDS = ("FAMILY", "VOCABULARY", "SPM_SIZE", "TEMPERATURE", "CURRICULUM", "INCREMENTS")
+WORDS = ("FAMILY", "SPM_SIZE", "TEMPERATURE", "CURRICULUM", "INCREMENTS")
 _ID = re.compile(r"[A-Za-z0-9_.+]+-[A-Za-z0-9_.+]+-[A-Za-z0-9_.+]+-[A-Za-z]{3}\w*(-[A-Za-z]{3}\w*)?")
 
 
@@ -52,7 +51,6 @@ class FamilyConfig:
         langs: the languages the student is for, and may learn from.
         pivots: larger languages that it learns beside them, so that the small ones can lean on them.
         corpora: what is downloaded, the most trusted first.
-        vocabulary: ``joint``, one for several languages, or ``dedicated``, one for a single language; always the student's own.
         spm_size, temperature, curriculum, increments: as in defaults.py unless the config says otherwise.
         options: further options of fairseq-train.
     """
@@ -62,7 +60,6 @@ class FamilyConfig:
     langs: Tuple[str, ...]
     pivots: Tuple[str, ...]
     corpora: Tuple[ListedCorpus, ...]
-    vocabulary: str
     spm_size: int
     temperature: float
     curriculum: str
@@ -78,6 +75,17 @@ class FamilyConfig:
     def all_languages(self) -> Tuple[str, ...]:
         """Languages and pivots."""
         return self.langs + self.pivots
+
+
+def settings_lines(spm_size: int, temperature: float, curriculum: str) -> List[str]:
+    """The lines of a config.sh that say what a student is trained with, and a comment with the weights of its losses."""
+    return [
+        f"SPM_SIZE={spm_size}",
+        f"TEMPERATURE={temperature:g}",
+        f"CURRICULUM={curriculum}",
+        f"# weights, unless OPTIONS says otherwise: cosine 1, contrastive {defaults.STUDENT_CONTRASTIVE_WEIGHT:g} (queue of "
+        f"{defaults.STUDENT_CONTRASTIVE_QUEUE:,}), MLM {defaults.MLM_WEIGHT:g} in {100 * defaults.MASK_SHARE:.0f} % of the pieces",
+    ]
 
 
 def read_licences() -> Dict[str, Tuple[str, str]]:
@@ -179,9 +187,6 @@ def read_config(folder: Path) -> FamilyConfig:
         langs=langs,
         pivots=pivots,
         corpora=_corpora(path, raw["CORPORA"], langs + pivots),
-        vocabulary=_choice(
-            path, "VOCABULARY", raw["VOCABULARY"], VOCABULARIES, "joint" if len(langs + pivots) > 1 else "dedicated"
-        ),
         spm_size=int(_number(path, "SPM_SIZE", raw["SPM_SIZE"], defaults.SPM_SIZE, 8)),
         temperature=_number(path, "TEMPERATURE", raw["TEMPERATURE"], defaults.SAMPLING_TEMPERATURE, 1.0),
         curriculum=_choice(path, "CURRICULUM", raw["CURRICULUM"], CURRICULA, "none"),

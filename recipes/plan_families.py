@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from corpora_root import lines_by_language, pairs_by_language, scan
-from family_config import ListedCorpus, read_config, shipped_families
+from family_config import ListedCorpus, read_config, settings_lines, shipped_families
 from language_table import canonical, find_language, read_table
 
 from fairseq_distill import defaults
@@ -254,10 +254,8 @@ def config_text(proposal: Proposal) -> str:
         f'FAMILY="{proposal.family}"',
         f"LANGS=({' '.join(proposal.langs)})",
         f"PIVOTS=({' '.join(proposal.pivots)})",
-        f"VOCABULARY={proposal.vocabulary}",
-        f"SPM_SIZE={proposal.spm_size}",
-        f"TEMPERATURE={proposal.temperature:g}",
-        f"CURRICULUM={proposal.curriculum}",
+        f"# vocabulary: its own, {proposal.vocabulary}",
+        *settings_lines(proposal.spm_size, proposal.temperature, proposal.curriculum),
         "CORPORA=(",
         *(f'  "{corpus.lang} {corpus.id} {corpus.licence}"' for corpus in unique),
         ")",

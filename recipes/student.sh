@@ -5,7 +5,7 @@
 #        --bitext eng-swa=PREFIX [--bitext …] [--mono swa=FILE …] --valid eng-swa=PREFIX [--valid …] \
 #        [--arch student_encoder_…] [--max-update N | --max-minutes M] [--seed 1] \
 #        [--spm-size 8000|auto] [--spm-temperature 2] [--spm-model FILE.spm [--cvocab FILE]] [--spm-ids spm+1|spm+4] \
-#        [--teacher-lang eng] [--self eng=FILE …] [--tlm] [--exclude FILE …] [--increments 1] \
+#        [--teacher-lang eng] [--teacher-precision auto] [--self eng=FILE …] [--tlm] [--exclude FILE …] [--increments 1] \
 #        [-- any option of fairseq-train]
 #
 # PREFIX stands for PREFIX.eng and PREFIX.swa (.gz too). --max-minutes bounds training alone (default: 60), --exclude names
@@ -42,7 +42,7 @@ while (($#)); do
       TLM=yes
       shift
       ;;
-    --work | --langs | --teacher | --teacher-lang | --bitext | --mono | --self | --valid | --exclude | --spm-size | --spm-temperature | --spm-model | --cvocab | --spm-ids | --increments | --arch | --max-update | --max-minutes | --seed)
+    --work | --langs | --teacher | --teacher-lang | --teacher-precision | --bitext | --mono | --self | --valid | --exclude | --spm-size | --spm-temperature | --spm-model | --cvocab | --spm-ids | --increments | --arch | --max-update | --max-minutes | --seed)
       (($# > 1)) || die "$1 needs a value; see --help."
       case "$1" in
         --work) WORK="$2" ;;

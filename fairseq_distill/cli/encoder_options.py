@@ -6,6 +6,8 @@ from fairseq_distill import defaults
 from fairseq_distill.encoder import SentenceEncoder
 from fairseq_distill.formats.embeddings import DTYPES
 
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")  # modules/precision.py has them too, but brings PyTorch
+
 
 def add_encoder_options(parser: argparse.ArgumentParser) -> None:
     """``--device``, ``--precision``, ``--max-tokens``; ``--spm`` and ``--cvocab`` of LASER's files."""
@@ -13,7 +15,7 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         default="auto",
-        choices=("auto", "float32", "bfloat16", "int8"),
+        choices=PRECISIONS,
         help="of the matrix products; auto: bfloat16 where the hardware multiplies it and the vectors keep to float32's; "
         "int8: a student on a CPU, faster still, cosines to float32's above 0.999",
     )

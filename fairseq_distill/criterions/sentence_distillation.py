@@ -51,6 +51,8 @@ class SentenceDistillationCriterionConfig(FairseqDataclass):
 class SentenceDistillationCriterion(FairseqCriterion):
     """The loss of an update is (mean over its distilled sentences) + weight x (mean over its masked pieces).
 
+    The masked pieces are those of monolingual text and, with ``--tlm-share``, of sentence pairs: one mean, logged as two.
+
     With ``--corpus-weights`` the first is a weighted mean, sum of weight x loss over sum of weights, as is that of the
     contrastive loss.
 
@@ -68,6 +70,7 @@ class SentenceDistillationCriterion(FairseqCriterion):
         self.cfg = cfg
         self.distance = DISTILLATION_LOSSES[str(cfg.distil_loss)]
         self.languages: List[str] = list(task.languages)
+        self.tlm = task.cfg.tlm_share > 0
         # Set by the task for the updates in which each objective's gradient is measured.
         self.gradients: Optional[ObjectiveGradients] = None
 
@@ -76,17 +79,21 @@ class SentenceDistillationCriterion(FairseqCriterion):
         output = model(**sample["net_input"])
         teacher, language, weight = sample["teacher"], sample["language"], sample["weight"]
         n_distil, n_masked = sample["distil_weight"], len(sample["mlm_targets"])
+        n_tlm = sample["mlm_paired"].sum() if self.tlm else 0
         unit = sample["update_total"]
 
         distil = self.distance(output["embedding"], teacher)  # [B]
         terms = {"distil": self.cfg.distil_weight * (distil * weight).sum()}
-        contrast = mlm = distil.new_zeros(())
+        contrast = mlm = tlm = distil.new_zeros(())
         if self.cfg.contrastive_weight and len(teacher):
             contrast = self._contrastive(output["embedding"], sample)
             terms["contrastive"] = self.cfg.contrastive_weight * contrast
         if output["mlm_logits"] is not None:
-            mlm = F.cross_entropy(output["mlm_logits"].float(), sample["mlm_targets"], reduction="sum")
-            terms["mlm"] = self.cfg.mlm_weight * (unit / sample["masked_total"]) * mlm
+            weighted = self.cfg.mlm_weight * (unit / sample["masked_total"])
+            mlm, tlm = self._masked(output["mlm_logits"].float(), sample["mlm_targets"], sample["mlm_paired"])
+            terms["mlm"] = weighted * mlm
+            if self.tlm:
+                terms["tlm"] = weighted * tlm
         if self.gradients is not None:
             self.gradients.add({name: term for name, term in terms.items() if name in self.weights()})
         loss = sum(terms.values(), start=distil.new_zeros(()))
@@ -101,7 +108,9 @@ class SentenceDistillationCriterion(FairseqCriterion):
             "n_distil": n_distil,
             "contrastive_sum": contrast.detach(),
             "mlm_sum": mlm.detach(),
-            "n_masked": n_masked,
+            "n_mlm": n_masked - n_tlm,
+            "tlm_sum": tlm.detach(),
+            "n_tlm": n_tlm,
             "increment_sum": sample["increment"] * n_distil,
             "stage_sum": sample["stage"] * n_distil,
         }
@@ -116,7 +125,16 @@ class SentenceDistillationCriterion(FairseqCriterion):
         """The objectives that any batch may have, and their weights."""
         objectives = {"distil": self.cfg.distil_weight, "contrastive": self.cfg.contrastive_weight}
         objectives["mlm"] = self.cfg.mlm_weight
+        if self.tlm:
+            objectives["tlm"] = self.cfg.mlm_weight
         return {name: weight for name, weight in objectives.items() if weight or name == "distil"}
+
+    def _masked(self, logits: Tensor, targets: Tensor, paired: Tensor) -> Tuple[Tensor, Tensor]:
+        """The summed loss of the pieces of monolingual text, and of those of sentence pairs."""
+        if not self.tlm:
+            return F.cross_entropy(logits, targets, reduction="sum"), logits.new_zeros(())
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        return losses[~paired].sum(), losses[paired].sum()
 
     def _contrastive(self, student: Tensor, sample: Dict[str, Any]) -> Tensor:
         """The summed contrastive loss of a batch: against its teacher queue if it brings one, else within itself."""
@@ -136,7 +154,7 @@ class SentenceDistillationCriterion(FairseqCriterion):
         def total(key: str) -> float:
             return float(sum(utils.item(log.get(key, 0)) for log in logging_outputs))
 
-        n_distil, n_masked, sample_size = total("n_distil"), total("n_masked"), total("sample_size")
+        n_distil, sample_size = total("n_distil"), total("sample_size")
         loss = total("loss") / max(sample_size, 1.0)
         if loss != loss:
             raise DataError(
@@ -149,8 +167,9 @@ class SentenceDistillationCriterion(FairseqCriterion):
             metrics.log_scalar("stage", total("stage_sum") / n_distil, n_distil, round=2)
         if total("contrastive_sum"):
             metrics.log_scalar("contrastive_loss", total("contrastive_sum") / n_distil, n_distil, round=4)
-        if n_masked:
-            metrics.log_scalar("mlm_loss", total("mlm_sum") / n_masked, n_masked, round=4)
+        for name in ("mlm", "tlm"):
+            if n := total(f"n_{name}"):
+                metrics.log_scalar(f"{name}_loss", total(f"{name}_sum") / n, n, round=4)
         for key in logging_outputs[0] if logging_outputs else ():
             if key.startswith("n_distil_") and total(key):
                 language = key[len("n_distil_") :]

@@ -101,8 +101,10 @@ class PlannedEpoch(FairseqDataset):
         tokens = data.distil.tokens(chosen, lengths, width)
         net_input: Dict[str, Any] = {"n_distil": len(chosen)}
         positions, targets = np.empty(0, np.int64), np.empty(0, np.int64)
+        paired = np.empty(0, bool)
         if len(masked):
             hidden, positions, targets = self._mask(batch, masked, masked_lengths, masked_width)
+            paired = masked[positions // masked_width] >= data.mask.n_mono
             if data.apart:
                 net_input["masked_tokens"] = torch.from_numpy(hidden)
             else:
@@ -123,6 +125,7 @@ class PlannedEpoch(FairseqDataset):
             "weight": torch.from_numpy(weights.astype(np.float32)),
             "distil_weight": float(weights.sum()),
             "mlm_targets": torch.from_numpy(targets),
+            "mlm_paired": torch.from_numpy(paired),
             "distil_total": float(self.distil_totals[batch]),
             "masked_total": float(self.masked_totals[batch]),
             "update_total": self._update_total(batch),

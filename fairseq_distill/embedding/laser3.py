@@ -22,18 +22,21 @@ from fairseq_distill.embedding.student import Student, fingerprint, is_student
 from fairseq_distill.errors import CheckpointError
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.dictionary import MASK, PAD, Dictionary, fit_to_rows, read_dictionary
+from fairseq_distill.formats.laser_files import laser_files
 from fairseq_distill.formats.manifest import Teacher
 from fairseq_distill.formats.student_state import StudentState
 from fairseq_distill.modules.checkpoint_file import understood
 from fairseq_distill.modules.device import choose_device
-from fairseq_distill.modules.transformer import EncoderShape, StudentEncoder
-from fairseq_distill.teachers.laser2 import laser_files, space_beside
+from fairseq_distill.modules.transformer import LONGEST_SENTENCE, EncoderShape, StudentEncoder
+from fairseq_distill.teachers.laser2 import space_beside
 from fairseq_distill.text import NORMALISER
 
 logger = logging.getLogger(__name__)
 
 _TRAINING = "decoder.version"  # the key by which LASER knows a training checkpoint
 _PREFIX = "encoder."
+# What LASER keeps of a training checkpoint; heads of whatever name are left out.
+_KEPT = tuple(f"{_PREFIX}{name}" for name in ("layer_norm", "layers", "embed", "version"))
 # What a checkpoint holds beside what an embedding passes through: buffers without values, and the MLM head.
 _IGNORED = ("version", "embed_positions._float_tensor", "project_vocabulary.", "lm_head_transform_weight.")
 # fairseq's own defaults stand in for what the configuration leaves out.
@@ -82,7 +85,7 @@ def laser3_of(
         path: where it comes from; its vocabulary is looked for beside it.
         device, max_tokens: as of :func:`fairseq_distill.embedding.student.student_of`.
         precision: ``auto`` is float32 here, LASER's own.
-        spm, cvocab: the vocabulary, see :func:`fairseq_distill.teachers.laser2.laser_files`.
+        spm, cvocab: the vocabulary, see :func:`fairseq_distill.formats.laser_files.laser_files`.
         space: fingerprint of the teacher space. If not given, what ``fairseq-export`` noted in the file; else that of
             ``laser2.pt`` beside the checkpoint when it is there; else a space of its own, since LASER's files do not say who
             their teacher was.
@@ -151,7 +154,7 @@ def _understand(content: Dict[str, Any], path: PathLike, cvocab: Path) -> _Parts
             pooling=pooling,
             pre_norm=bool(cfg.get("encoder_normalize_before", False)),
             activation=str(cfg.get("activation_fn") or "relu"),
-            max_positions=int(cfg.get("max_source_positions") or _POSITIONS),
+            max_positions=min(int(cfg.get("max_source_positions") or _POSITIONS), LONGEST_SENTENCE),
             padding=PAD,
             final_norm="layer_norm.weight" in weights,
         )
@@ -170,6 +173,8 @@ def _understand(content: Dict[str, Any], path: PathLike, cvocab: Path) -> _Parts
 def configuration(content: Dict[str, Any], path: PathLike) -> Dict[str, Any]:
     """The model's options: ``cfg["model"]``, a Namespace or a dict; or ``args`` of older files.
 
+    fairseq's nested configuration (``encoder: {layers: 12}``) is read as the flat one (``encoder_layers: 12``).
+
     Raises:
         CheckpointError: there are none.
     """
@@ -177,18 +182,24 @@ def configuration(content: Dict[str, Any], path: PathLike) -> Dict[str, Any]:
     found = cfg.get("model") if isinstance(cfg, dict) else getattr(cfg, "model", None)
     if found is None:
         found = content.get("args")
-    options = found if isinstance(found, dict) else getattr(found, "__dict__", None)
+    options = _plain(found)
     if not isinstance(options, dict):
         raise CheckpointError(
             f"{path} holds a fairseq encoder without its configuration (cfg['model']): it is unknown."
         )
-    return options
+    nested = _plain(options.get("encoder")) or {}
+    return {**{f"encoder_{name}": value for name, value in nested.items()}, **options}
+
+
+def _plain(options: Any) -> Any:
+    """A Namespace as a dict; None where it is neither."""
+    return options if isinstance(options, dict) else getattr(options, "__dict__", None)
 
 
 def _own_tensors(model: Dict[str, Tensor], path: PathLike) -> Dict[str, Tensor]:
     """The encoder's tensors in float32, without the prefix and without what is ignored."""
     if _TRAINING in model or "embed_tokens.weight" not in model:
-        model = {name[len(_PREFIX) :]: tensor for name, tensor in model.items() if name.startswith(_PREFIX)}
+        model = {name[len(_PREFIX) :]: tensor for name, tensor in model.items() if name.startswith(_KEPT)}
     tensors = {name: tensor for name, tensor in model.items() if not name.startswith(_IGNORED)}
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor) or name == "embed_tokens.weight" and tensor.dim() != 2:

@@ -12,6 +12,7 @@ from fairseq_distill.embedding.registry import parse_spec
 from fairseq_distill.embedding.student import Student
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.dictionary import PAD
+from fairseq_distill.formats.student_folder import is_student_folder
 from fairseq_distill.modules.checkpoint_file import load_checkpoint
 from fairseq_distill.modules.transformer import EncoderShape, StudentEncoder
 
@@ -88,9 +89,21 @@ def start_from(
     carried = carry_over(encoder, symbols, source, source.space == space, seed)
     if head is not None:
         positions, _ = positions_of(symbols, source)
-        carried.mlm_head = _carry_head(head, load_checkpoint(path, mapped=True).get("model", {}), positions)
+        # A folder of fairseq-export holds the encoder alone.
+        model = {} if is_student_folder(path) else load_checkpoint(path, mapped=True).get("model", {})
+        carried.mlm_head = _carry_head(head, model, positions)
+    _say_pooling(encoder, source, path)
     logger.info(f"start | {path} | {carried}")
     return carried
+
+
+def _say_pooling(encoder: StudentEncoder, source: Student, path: str) -> None:
+    """Log how a start made a sentence's vector where the new student makes it in another way; the layers serve both."""
+    here, there = encoder.shape.pooling, source.model.shape.pooling
+    # Where cls is pooled, BOS comes first anyway.
+    if here != there or source.state.prepend_bos:
+        bos = ", BOS before each sentence" if source.state.prepend_bos else ""
+        logger.info(f"start | {path} pooled by {there}{bos}; this student pools by {here}")
 
 
 def require_same_shape(here: EncoderShape, there: EncoderShape, path: object) -> None:

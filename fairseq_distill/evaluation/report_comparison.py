@@ -37,7 +37,7 @@ NAME = "comparison.html"
 _MOST_POINTS = 300
 _CURVES = (  # root of the name, where it is read, what its title adds
     ("xsim", VALID, ""), ("loss", INNER, " in training"), ("loss", VALID, " in validation"), ("distil_loss", INNER, ""),
-    ("mlm_loss", INNER, ""), ("contrastive_loss", INNER, ""), ("increment", INNER, ""), ("lr", INNER, ""),
+    ("mlm_loss", INNER, ""), ("tlm_loss", INNER, ""), ("contrastive_loss", INNER, ""), ("increment", INNER, ""), ("lr", INNER, ""),
     ("relative_variance", VALID, ""),
 )  # fmt: skip
 

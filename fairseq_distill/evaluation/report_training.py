@@ -14,6 +14,7 @@ TITLES = {
     "loss": "Loss, all terms",
     "distil_loss": "Distillation loss",
     "mlm_loss": "MLM loss",
+    "tlm_loss": "TLM loss",
     "contrastive_loss": "Contrastive loss",
     "lr": "Learning rate",
     "sentences/s": "Sentences per second",
@@ -28,6 +29,7 @@ _ORDER = (
     "loss",
     "distil_loss",
     "mlm_loss",
+    "tlm_loss",
     "contrastive_loss",
     "lr",
     "sentences/s",
@@ -37,7 +39,7 @@ _ORDER = (
     "mean_cosine",
     "relative_variance",
 )
-_OVERVIEW = ("xsim", "loss", "distil_loss", "mlm_loss", "contrastive_loss", "increment", "lr")
+_OVERVIEW = ("xsim", "loss", "distil_loss", "mlm_loss", "tlm_loss", "contrastive_loss", "increment", "lr")
 _STEPS = ("increment", "stage")  # of the curriculum: drawn in steps, and not at all where they never change
 _MOST_STAGES = 12
 _PANEL_HEIGHT = 0.38  # of a panel of the overview, in charts

@@ -134,6 +134,9 @@ class StudentEncoderModel(BaseFairseqModel):
                     hidden, _ = self.encoder.hidden(masked_tokens)
                 pieces = hidden[:, self.encoder.prefix :].reshape(-1, hidden.size(-1))  # [B x T, D]
                 logits = self.mlm_head(pieces[masked_positions])
+        if logits is None and self.training:
+            # Zeros for the head rather than no gradient: DDP waits for one, and weight decay must not depend on who masks.
+            embedding = embedding + 0.0 * sum(each.sum() for each in self.mlm_head.parameters())
         return {"embedding": embedding, "mlm_logits": logits}
 
     def max_positions(self) -> int:

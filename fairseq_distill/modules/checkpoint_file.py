@@ -5,12 +5,29 @@ import contextlib
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, List
 
+import numpy as np
 import torch
 
 from fairseq_distill.errors import CheckpointError, DistillError
 from fairseq_distill.formats.atomic import PathLike
+
+try:
+    from numpy._core import multiarray
+except ImportError:  # NumPy 1
+    from numpy.core import multiarray  # type: ignore[no-redef]
+
+# Since torch 2.6 a checkpoint may only hold classes that are named; fairseq's own hold the parsed options, and NumPy's
+# numbers where a metric was one, as the BLEU of its translation task is.
+ALLOWED: List[Any] = [
+    argparse.Namespace,
+    np.ndarray,
+    np.dtype,
+    multiarray._reconstruct,  # type: ignore[attr-defined]
+    multiarray.scalar,  # type: ignore[attr-defined]
+    *(type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64", "bool")),
+]
 
 
 @contextlib.contextmanager
@@ -38,7 +55,7 @@ def load_checkpoint(path: PathLike, mapped: bool = False) -> Dict[str, Any]:
         mapped: map the tensors instead of reading them, where the file's format allows it.
 
     Raises:
-        CheckpointError: missing, damaged, or holding more than tensors, plain data and parsed options.
+        CheckpointError: missing, damaged, or holding more than tensors, plain data, NumPy's numbers and parsed options.
     """
     file = Path(path)
     if not file.is_file():
@@ -53,7 +70,7 @@ def load_checkpoint(path: PathLike, mapped: bool = False) -> Dict[str, Any]:
             raise CheckpointError(f"{file} is no PyTorch file, or a damaged one, and cannot be read.")
     try:
         # The context takes away what it was given when it ends, also what the plugin had allowed for good (tasks/__init__.py).
-        lacking = [kind for kind in (argparse.Namespace,) if kind not in torch.serialization.get_safe_globals()]
+        lacking = [kind for kind in ALLOWED if kind not in torch.serialization.get_safe_globals()]
         with torch.serialization.safe_globals(lacking):
             state = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped and archive)
     except pickle.UnpicklingError as error:

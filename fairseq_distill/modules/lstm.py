@@ -1,10 +1,16 @@
 """The LSTM sentence encoder of LASER2: embeddings, bidirectional LSTM, maximum over time."""
 
 from dataclasses import dataclass
+from typing import ContextManager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+
+def exact_products() -> ContextManager[None]:
+    """A context in which cuDNN multiplies float32 as it is; on a GPU it would round to TF32's 10 bits, step after step."""
+    return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,12 @@ class LstmEncoder(nn.Module):
         """
         x = self.embed_tokens(tokens).transpose(0, 1)  # [T, B, D]
         if int(lengths.min()) == tokens.size(1):  # nothing is padded, so nothing need be packed
-            return self.lstm(x)[0].amax(dim=0)
+            with exact_products():
+                return self.lstm(x)[0].amax(dim=0)
         packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
         # The backward direction must start at a sentence's last piece, not at the padding: hence the packed sequence.
-        output = self.lstm(packed)[0]
+        with exact_products():
+            output = self.lstm(packed)[0]
         if output.data.requires_grad:  # the fast way below writes in place
             return pad_packed_sequence(output, padding_value=float("-inf"))[0].amax(dim=0)
         return _max_over_time(output.data, output.batch_sizes, output.unsorted_indices)

@@ -1,26 +1,15 @@
 """fairseq tasks. ``--user-dir fairseq_distill`` imports this package, which brings everything that is registered."""
 
-import argparse
 import sys
 from types import TracebackType
 from typing import Optional, Type
 
-import numpy as np
 import torch
 
 from fairseq_distill.errors import DistillError
+from fairseq_distill.modules.checkpoint_file import ALLOWED
 
-try:
-    from numpy._core import multiarray
-except ImportError:  # NumPy 1
-    from numpy.core import multiarray  # type: ignore[no-redef]
-
-# Since torch 2.6 a checkpoint may only hold classes that are named here; fairseq's own hold the parsed options, and NumPy's
-# numbers where a metric was one, as the BLEU of its translation task is.
-torch.serialization.add_safe_globals(
-    [argparse.Namespace, np.ndarray, np.dtype, multiarray._reconstruct, multiarray.scalar]  # type: ignore[attr-defined]
-    + [type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64", "bool")]
-)
+torch.serialization.add_safe_globals(ALLOWED)  # for what fairseq itself loads
 
 # fairseq never imports criterions/ of a --user-dir, so this package does it.
 from fairseq_distill import criterions, models, optimizers  # noqa: E402, F401

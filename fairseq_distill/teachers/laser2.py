@@ -23,6 +23,7 @@ from fairseq_distill.encoder import batches_by_length
 from fairseq_distill.errors import CheckpointError, ConfigError
 from fairseq_distill.formats.atomic import PathLike, sha256_file
 from fairseq_distill.formats.dictionary import PAD, SPECIALS, Dictionary, fit_to_rows, read_dictionary
+from fairseq_distill.formats.laser_files import laser2_beside, laser_files, spm_file
 from fairseq_distill.modules.checkpoint_file import load_checkpoint, understood
 from fairseq_distill.modules.device import choose_device
 from fairseq_distill.modules.lstm import LstmEncoder, LstmShape
@@ -142,47 +143,8 @@ def fingerprint(files: Sequence[Path]) -> str:
 
 def space_beside(checkpoint: PathLike) -> Optional[str]:
     """The space of LASER2's published files in a LASER3 checkpoint's folder; None when they are not there."""
-    files = [Path(checkpoint).parent / name for name in ("laser2.pt", "laser2.spm")]
+    files = laser2_beside(checkpoint)
     return fingerprint(files) if all(file.is_file() for file in files) else None
-
-
-def spm_file(checkpoint: PathLike, spm: Optional[PathLike] = None) -> Path:
-    """The SentencePiece model of a LASER file: as given, else the ``.spm`` of its name, else ``laser2.spm`` beside it.
-
-    Raises:
-        ConfigError: none of them exists.
-    """
-    own, shared = Path(checkpoint).with_suffix(".spm"), Path(checkpoint).parent / "laser2.spm"
-    tried = [Path(spm)] if spm else list(dict.fromkeys([own, shared]))
-    for file in tried:
-        if file.is_file():
-            return file
-    names = " nor ".join(str(file) for file in tried)
-    raise ConfigError(
-        f"{names} does not exist; {Path(checkpoint).name} needs its SentencePiece model: name it by --spm FILE."
-    )
-
-
-def laser_files(
-    checkpoint: PathLike, spm: Optional[PathLike] = None, cvocab: Optional[PathLike] = None
-) -> Tuple[Path, Path]:
-    """SentencePiece model and dictionary of a LASER file that holds neither.
-
-    Args:
-        checkpoint: the ``.pt`` file.
-        spm: see :func:`spm_file`.
-        cvocab: the dictionary; if not given, the ``.cvocab`` of the SentencePiece model's name.
-
-    Raises:
-        ConfigError: one does not exist.
-    """
-    model = spm_file(checkpoint, spm)
-    dictionary = Path(cvocab) if cvocab else model.with_suffix(".cvocab")
-    if not dictionary.is_file():
-        raise ConfigError(
-            f"{dictionary} does not exist; {Path(checkpoint).name} needs its dictionary: name it by --cvocab FILE."
-        )
-    return model, dictionary
 
 
 def _file_of(path: Path) -> Path:
@@ -263,4 +225,7 @@ def _dictionary(ids: Dict[str, int], rows: int, file: Path) -> Dictionary:
         if piece not in SPECIALS:
             symbols[int(row)] = piece
     symbols[: len(SPECIALS)] = SPECIALS
-    return Dictionary(symbols)
+    dictionary = Dictionary(symbols)
+    # Where two pieces have one row, a list of symbols has room for one of them, but both are read.
+    dictionary.index.update({piece: int(row) for piece, row in ids.items() if piece not in SPECIALS})
+    return dictionary

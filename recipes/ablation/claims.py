@@ -53,7 +53,7 @@ class Variant:
     Attributes:
         name: as tables and results call it.
         says: in the words of a table.
-        options: of fairseq-train, by name without dashes, that differ from BASE_OPTIONS.
+        options: of fairseq-train, by name without dashes, that differ from BASE_OPTIONS; "" as the value of a switch.
         teacher: MINILM or MAX_POOLED.
         vocabulary: OWN, or TEACHERS: the SentencePiece model of the teacher.
         languages: GROUP: one student a group; SINGLE: one a language; ALL: one for the languages of DEFAULT_GROUPS together.
@@ -73,15 +73,22 @@ class Variant:
 
     @property
     def increments(self) -> int:
-        """Parts of a sentence that its data hold; the group's MiniLM students share one data directory."""
-        return INCREMENTS if self.teacher == MINILM and self.languages == GROUP else 1
+        """Parts of a sentence that its data hold; a group's MiniLM students of as many parts share one data directory."""
+        if self.teacher != MINILM or self.languages != GROUP:
+            return 1
+        return int(self.options.get("curriculum-increments", INCREMENTS))
+
+    @property
+    def validates(self) -> bool:
+        """Whether its training needs validations: plateau goes by them."""
+        return self.options.get("curriculum-pacing") == "plateau"
 
 
 BASE_OPTIONS = {"lexical-path": "none", "distil-loss": "cosine", "mask-share": "0", "curriculum": "none"}
 _MLM = {"mask-share": str(defaults.MASK_SHARE), "mlm-weight": str(defaults.MLM_WEIGHT)}
 _CURRICULUM = {"curriculum": "progressive", "curriculum-pacing": "linear", "curriculum-increments": str(INCREMENTS)}
-# Beside linear, the plainest reading of the paper. Plateau needs validations, which these runs have none of.
-_PACINGS = ("root", "step", "epoch", "mixed")
+_STEP = {**_CURRICULUM, "curriculum-pacing": "step"}
+_PACINGS = ("root", "step", "epoch", "mixed")  # beside linear, the plainest reading of the paper
 _CONTRAST = {"distil-weight": "0", "contrastive-weight": "1"}
 _QUEUE = {**_CONTRAST, "contrastive-queue": "4096"}
 _DEFAULT = {"lexical-path": "fitted", **_QUEUE, "distil-weight": "1"}  # of recipes/student.sh
@@ -107,6 +114,10 @@ _VARIANTS = (
         "pacing linear, whole sentences in 0.3",
         {**_CURRICULUM, "curriculum-full-share": "0.3"},
     ),
+    Variant("curriculum-plateau", "pacing plateau", {**_CURRICULUM, "curriculum-pacing": "plateau"}),
+    Variant("curriculum-pieces", "pacing step, cut at pieces", {**_STEP, "curriculum-unit": "pieces"}),
+    Variant("curriculum-halves", "pacing step, 2 increments", {**_STEP, "curriculum-increments": "2"}),
+    Variant("mlm-staged", "that, the monolingual text cut too", {**_MLM, **_CURRICULUM, "curriculum-mlm": ""}),
     Variant("single", "a student a language", languages=SINGLE),
     Variant("all", "one student for all languages", languages=ALL),
     Variant("mse", "MSE", {"distil-loss": "mse"}),
@@ -114,9 +125,10 @@ _VARIANTS = (
     Variant("contrastive-queue", "contrastive, queue of 4,096", _QUEUE),
     Variant("cosine-queue", "cosine and contrastive, queue of 4,096", {**_QUEUE, "distil-weight": "1"}),
     Variant("lexical", "lexical path, fitted", {"lexical-path": "fitted"}),
-    Variant("lexical-queue", "that and the queue beside cosine: the default student", _DEFAULT),
-    Variant("lexical-queue-curriculum", "the default student + curriculum", {**_DEFAULT, **_CURRICULUM}),
-    Variant("lexical-queue-mlm", "the default student + MLM", {**_DEFAULT, **_MLM}),
+    Variant("lexical-queue", "that and the queue beside cosine: the default's objectives", _DEFAULT),
+    Variant("lexical-queue-curriculum", "the default's objectives + curriculum", {**_DEFAULT, **_CURRICULUM}),
+    Variant("lexical-queue-step", "the default's objectives + curriculum, pacing step", {**_DEFAULT, **_STEP}),
+    Variant("lexical-queue-mlm", "the default's objectives + MLM", {**_DEFAULT, **_MLM}),
 )
 VARIANTS: Dict[str, Variant] = {variant.name: variant for variant in _VARIANTS}
 
@@ -158,7 +170,11 @@ CLAIMS = (
             Comparison(_MINILM_BASE, ("base", "max", "cls")),
         ),
     ),
-    Claim("b", "Own SPM against the teacher's", (Comparison(_MAX_BASE, ("base-max-teacher", "teacher-spm")),)),
+    Claim(
+        "b",
+        "Own SPM against the teacher's",
+        (Comparison(f"{_MAX_BASE}; its SPM is 8,000 pieces of English alone", ("base-max-teacher", "teacher-spm")),),
+    ),
     Claim("c", "With MLM", (Comparison(_MINILM_BASE, ("base", "mlm", "mlm-light")),)),
     Claim("d", "With a progressive curriculum", (Comparison(_MINILM_BASE, ("base", "curriculum")),)),
     Claim("e", "With both", (Comparison(_MINILM_BASE, ("base", "mlm", "curriculum", "mlm-curriculum")),)),
@@ -182,7 +198,7 @@ CLAIMS = (
     ),
     Claim(
         "i",
-        "The default student, with a fitted lexical path and a queue, against the paper's",
+        "The default's objectives, with a fitted lexical path and a queue, against the paper's, in one student of one layer",
         (
             Comparison(_MINILM_BASE, ("base", "lexical", "lexical-queue")),
             Comparison(_MINILM_BASE, ("lexical-queue", "lexical-queue-mlm", "lexical-queue-curriculum")),
@@ -196,6 +212,17 @@ CLAIMS = (
                 _MINILM_BASE,
                 ("base", "curriculum", *(f"curriculum-{pacing}" for pacing in _PACINGS), "curriculum-full-share"),
             ),
+        ),
+    ),
+    Claim(
+        "k",
+        "Other forms of the progressive curriculum",
+        (
+            Comparison(
+                _MINILM_BASE, ("curriculum-step", "curriculum-plateau", "curriculum-pieces", "curriculum-halves")
+            ),
+            Comparison(_MINILM_BASE, ("mlm-curriculum", "mlm-staged")),
+            Comparison(_MINILM_BASE, ("lexical-queue", "lexical-queue-curriculum", "lexical-queue-step")),
         ),
     ),
 )

@@ -23,6 +23,7 @@ from fairseq_distill.evaluation.xsim import wrong_sentences
 from fairseq_distill.formats.embeddings import open_embeddings
 from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.manifest import Corpus, read_manifest
+from fairseq_distill.modules.precision import PRECISIONS
 
 
 def wrong_of(student: Student, data: Path, corpus: Corpus) -> Dict[str, np.ndarray]:
@@ -54,7 +55,7 @@ def versions(student: Student) -> Dict[str, str]:
 
 
 def main(args: argparse.Namespace) -> None:
-    data, student = Path(args.data), load_student(args.checkpoint)
+    data, student = Path(args.data), load_student(args.checkpoint, precision=args.precision)
     wrong: Wrong = {corpus.id: wrong_of(student, data, corpus) for corpus in read_manifest(data).select("valid")}
     parameters = sum(parameter.numel() for parameter in student.model.parameters())
     outcome = {
@@ -72,6 +73,7 @@ def cli_main() -> int:
     )
     parser.add_argument("--data", required=True, help="data directory with development sets")
     parser.add_argument("--checkpoint", required=True, help="the student")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="of the student's matrix products")
     return run_command(parser, main)
 
 

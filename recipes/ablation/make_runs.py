@@ -19,14 +19,16 @@ import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
 from claims import DEFAULT_GROUPS, MAX_POOLED, SIZES, VERSION, Run, Size, claims_named, group_named, planned_runs
-from run_records import Record, append_record, read_records
+from run_records import Record, append_record, judged_otherwise, read_records
 from run_sources import (
     HERE,
     MINILM_SPEC,
+    PRECISION,
     REPOSITORY,
     Corpora,
     data_key,
@@ -39,6 +41,7 @@ from run_sources import (
     vocabulary_model,
 )
 
+from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
 
@@ -136,16 +139,21 @@ class Workshop:
         options = {
             "max-tokens": str(self.size.max_tokens),
             "save-interval-updates": "0",
+            "autocast": PRECISION,
             "contrastive-weight": "0",
             "contrastive-queue": "0",
             **self.size.options,
             **run.variant.training_options(),
         }
-        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        if run.variant.validates:
+            options["validate-interval-updates"] = str(max(1, self.size.updates // defaults.VALIDATIONS))
+        words = [] if run.variant.validates else ["--disable-validation"]
+        for name, value in options.items():
+            words += [f"--{name}", value] if value else [f"--{name}"]
         plan = [sys.executable, str(REPOSITORY / "recipes" / "plan_training.py"), "--work", str(folder)]
         plan += ["--arch", self.size.arch, "--max-update", str(self.size.updates), "--seed", str(run.seed), "--"]
         command = folder / "command.txt"
-        execute([*plan, "--disable-validation", "--no-save-optimizer-state", *words], log, command)
+        execute([*plan, "--no-save-optimizer-state", *words], log, command)
         seconds = execute(command.read_text(encoding="utf-8").splitlines(), log)
         return folder, seconds
 
@@ -154,7 +162,7 @@ class Workshop:
         data = self.data(run)
         folder, seconds = self.train(run, key, data)
         outcome = folder / "outcome.json"
-        judge = [sys.executable, str(HERE / "judge_run.py"), "--quiet", "--data", str(data)]
+        judge = [sys.executable, str(HERE / "judge_run.py"), "--quiet", "--data", str(data), "--precision", PRECISION]
         checkpoint = folder / "checkpoints" / "checkpoint_last.pt"
         execute([*judge, "--checkpoint", str(checkpoint)], self.work / "log" / f"run-{key}.log", outcome)
         judged = json.loads(outcome.read_text(encoding="utf-8"))
@@ -181,9 +189,16 @@ def numbers(text: str) -> List[int]:
 
 
 def make_all(
-    pending: Sequence[Tuple[Run, str]], workshop: Workshop, results: Path, jobs: int, only_data: bool = False
+    pending: Sequence[Tuple[Run, str]],
+    workshop: Workshop,
+    keep: Callable[[Record], None],
+    jobs: int,
+    only_data: bool = False,
 ) -> List[str]:
-    """Make runs, or their data alone, ``jobs`` at a time, in their order; what went wrong, a sentence a run."""
+    """Make runs, or their data alone, ``jobs`` at a time, in their order; what went wrong, a sentence a run.
+
+    ``keep`` gets the result of each run.
+    """
     failures: List[str] = []
 
     def make(item: Tuple[int, Tuple[Run, str]]) -> None:
@@ -195,7 +210,7 @@ def make_all(
                 workshop.data(run)
                 return
             record = workshop.record(run, key)
-            append_record(results, record)
+            keep(record)
         except (DataError, ConfigError) as error:
             failures.append(f"{run.name}: {error}")
             logger.error(f"{label} failed: {error}")
@@ -208,18 +223,30 @@ def make_all(
     return failures
 
 
+def compare(recorded: Dict[str, Record], made: Record) -> None:
+    """Print how a run that was made again differs from its line in the results."""
+    n = sum(size for _, size, _ in made.sets)
+    name = " ".join(filter(None, [made.group, made.variant, made.lang, f"seed {made.seed}"]))
+    differing = judged_otherwise(made, recorded[made.key])
+    print(f"{made.key}  {name}: {differing:,} of {n:,} sentences judged otherwise", flush=True)
+
+
 def main(args: argparse.Namespace) -> None:
     claims, seeds = claims_named(args.claim), numbers(args.seeds)
     groups = [group_named(name).name for name in args.groups.split(",") if name]
-    if not groups or args.jobs < 1 or (args.updates is not None and args.updates < 1):
-        raise ConfigError("--groups must name a group, --jobs and --updates must be 1 or more.")
+    if not groups or min(args.jobs, args.again + 1) < 1 or (args.updates is not None and args.updates < 1):
+        raise ConfigError("--groups must name a group, --jobs and --updates must be 1 or more, --again 0 or more.")
     size = SIZES[args.size]
     size = replace(size, updates=args.updates or size.updates)
     corpora = Corpora(Path(args.data_root).resolve())
     planned = [(run, run_key(run, args.size, size, corpora)) for run in planned_runs(claims, groups, seeds)]
-    done = {record.key for record in read_records(Path(args.results))}
+    done = {record.key: record for record in read_records(Path(args.results))}
     pending = [(run, key) for run, key in planned if key not in done]
     logger.info(f"ablation | {len(planned):,} runs planned, {len(planned) - len(pending):,} are there")
+    keep: Callable[[Record], None] = partial(append_record, Path(args.results).resolve())
+    if args.again:
+        pending = [(run, key) for run, key in planned if key in done][: args.again]
+        keep = partial(compare, done)
     if args.dry_run:
         print("\n".join(f"{key}  {run.name}" for run, key in pending))
         return
@@ -231,7 +258,7 @@ def main(args: argparse.Namespace) -> None:
         except BlockingIOError as error:
             raise ConfigError(f"Another run.sh is at work in {work}; wait for it, or give another --work.") from error
         workshop = Workshop(work, corpora, args.size, size, args.keep)
-        failures = make_all(pending, workshop, Path(args.results).resolve(), args.jobs, args.prepare)
+        failures = make_all(pending, workshop, keep, args.jobs, args.prepare)
     if failures:
         raise DataError(f"{len(failures)} of {len(pending)} runs failed; the first: {failures[0]}")
 
@@ -251,6 +278,13 @@ def parser() -> argparse.ArgumentParser:
     add("--updates", type=int, metavar="N", help="another number of updates than the size's")
     add("--work", default=str(REPOSITORY / "work" / "ablation"), metavar="DIR", help="for data, teachers, logs")
     add("--results", default=str(RESULTS), metavar="FILE", help="results, a line a run")
+    add(
+        "--again",
+        type=int,
+        default=0,
+        metavar="N",
+        help="make N runs that are recorded again, and only say what differs",
+    )
     add("--keep", action="store_true", help="keep the students")
     add("--prepare", action="store_true", help="only make the data and the teacher that the runs need")
     add("--dry-run", action="store_true", help="only list the runs that are to be made")

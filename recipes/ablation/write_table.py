@@ -159,6 +159,7 @@ def head_lines(records: Sequence[Record], size: str, shown: Sequence[Group]) -> 
         ),
     )
     updates = ", ".join(f"{each:,}" for each in sorted({record.updates for record in records}))
+    options = " ".join(f"--{name} {value}" for name, value in {"arch": shape.arch, **shape.options}.items())
     hours = sum(record.cpu_seconds for record in records) / 3600
     groups = "; ".join(f"{group.name}: {' '.join(group.languages)}" for group in shown)
     return [
@@ -167,7 +168,7 @@ def head_lines(records: Sequence[Record], size: str, shown: Sequence[Group]) -> 
         "Written by `python recipes/ablation/write_table.py` from [ablation.jsonl](ablation.jsonl), every number and sentence of it.",
         "[recipes/ablation/README.md](../recipes/ablation/README.md) says how the runs are made and what they cannot show.",
         "",
-        f"Size `{size}`: `--arch {shape.arch}`, {updates} updates of {shape.max_tokens:,} pieces, vocabularies of "
+        f"Size `{size}`: `{options}`, {updates} updates of {shape.max_tokens:,} pieces, vocabularies of "
         f"{shape.spm_size:,} pieces at most. {len(records):,} runs, {hours:.1f} CPU hours of training.",
         f"Groups: {groups}. Made with: {', '.join(used)}.",
         "",

@@ -1,7 +1,11 @@
-# Swahili, Kikuyu and Kamba: what differs from the defaults; recipes/README.md explains each setting.
+# Swahili, Kikuyu and Kamba: recipes/README.md explains each setting.
 # shellcheck shell=bash disable=SC2034 # read by recipes/family_config.py
 FAMILY="Swahili, Kikuyu and Kamba"
 LANGS=(swa kik kam mer)
+SPM_SIZE=8000
+TEMPERATURE=2
+CURRICULUM=none
+# weights, unless OPTIONS says otherwise: cosine 1, contrastive 1 (queue of 4,096), MLM 0.09 in 25 % of the pieces
 # language, mtdata id, licence; the most trusted first
 CORPORA=(
   "swa OPUS-tico_19-v20201028-eng-swa CC0-1.0"

@@ -89,15 +89,26 @@ def options(**changed):
 
 
 def write_laser3(
-    folder, name, spm, layout="stripped", style="spm+4", as_dict=False, buffers=True, mask_row=None, **changed
+    folder,
+    name,
+    spm,
+    layout="stripped",
+    style="spm+4",
+    held="namespace",
+    buffers=True,
+    mask_row=None,
+    dtype=torch.float32,
+    **changed,
 ):
     """Write ``name.pt``, ``.spm`` and ``.cvocab``; the reference's embeddings of LINES come back, float32 [N, D].
 
     Args:
-        layout: ``stripped``, ``training`` (with a decoder and heads) or ``prefixed`` (encoder alone, with its prefix).
+        layout: ``stripped``, ``training`` (with a decoder, heads and the trainer's state) or ``prefixed`` (encoder alone,
+            with its prefix).
         style: of the dictionary.
-        as_dict: the options as a dict instead of a Namespace.
+        held: the options: ``namespace``, ``dict`` or ``nested``, as cfg.model, or ``args``, a Namespace of that name.
         buffers: whether ``version`` and ``embed_positions._float_tensor`` are there.
+        dtype: of the weights.
         mask_row: whether there is a row for <mask>; as MLM has it if None.
         changed: options; one that is None is left out.
     """
@@ -114,19 +125,49 @@ def write_laser3(
     if given["mlm"] if mask_row is None else mask_row:
         dictionary.add_symbol("<mask>")
     encoder = Laser3Reference(args, dictionary)
+    for parameter in encoder.parameters():
+        parameter.data = parameter.data.to(dtype).float()
     first = [0] if given["prepend_bos"] else []
     ids = {piece: number for number, piece in enumerate(vocabulary.symbols) if number > 3}
     for special, number in (("<s>", 0), ("<pad>", 1), ("</s>", 2), ("<unk>", 3)):
         ids[special] = number
     rows = [[*first, *(ids.get(p, 3) for p in processor.encode(normalise(line), out_type=str)), 2] for line in LINES]
-    torch.save({"cfg": {"model": dict(vars(args)) if as_dict else args}, "model": _state(encoder, layout, buffers)},
-               folder / f"{name}.pt")  # fmt: skip
+    content = {**_options(args, held), "model": _state(encoder, layout, buffers, dtype)}
+    if layout == "training":
+        content |= _trainers_state()
+    torch.save(content, folder / f"{name}.pt")
     return encoder.embed(rows)
 
 
-def _state(encoder, layout, buffers):
+def _options(args, held):
+    if held == "args":
+        return {"args": args, "cfg": None}
+    if held == "namespace":
+        return {"cfg": {"model": args}}
+    given = dict(vars(args))
+    if held == "nested":  # as fairseq's TransformerConfig
+        inner = {key: given.pop(key) for key in list(given) if key.startswith("encoder_")}
+        given["encoder"] = {key[len("encoder_") :]: value for key, value in inner.items()}
+    return {"cfg": {"model": given}}
+
+
+def _trainers_state():
+    """What fairseq's trainer keeps beside the weights; ``best`` is NumPy's where the metric was."""
+    history = [
+        {"criterion_name": "x", "optimizer_name": "FusedAdam", "lr_scheduler_state": {"best": 1.5}, "num_updates": 9}
+    ]
+    adam = {"state": {0: {"step": 9, "exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 0.1, "params": [0]}]}
+    seen = {"epoch": 2, "iterations_in_epoch": 4, "shuffle": True}
+    return {
+        "optimizer_history": history,
+        "extra_state": {"train_iterator": seen, "val_loss": 2.5, "best": np.float64(2.5)},
+        "last_optimizer_state": adam,
+    }
+
+
+def _state(encoder, layout, buffers, dtype):
     heads = ("project_vocabulary", "lm_head_transform_weight")
-    state = dict(encoder.state_dict())
+    state = {key: value.to(dtype) for key, value in encoder.state_dict().items()}
     if buffers:
         state |= {"version": torch.tensor([3.0]), "embed_positions._float_tensor": torch.zeros(1)}
     else:
@@ -135,7 +176,8 @@ def _state(encoder, layout, buffers):
         return {key: value for key, value in state.items() if not key.startswith(heads)}
     state = {f"encoder.{key}": value for key, value in state.items()}
     if layout == "training":
-        state |= {"decoder.version": torch.tensor([3.0]), "decoder.embed_tokens.weight": torch.zeros(7, 4)}
+        state |= {"encoder.lm_head.bias": torch.zeros(7), "decoder.version": torch.tensor([3.0])}
+        state |= {"decoder.embed_tokens.weight": torch.zeros(7, 4)}
         state |= {
             "decoder.layers.0.fc1.weight": torch.zeros(3, 4),
             "decoder.output_projection.weight": torch.zeros(7, 4),

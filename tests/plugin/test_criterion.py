@@ -22,8 +22,9 @@ from tests.unit.data.test_corpora import STARTS, part
 EMPTY = Grouping(np.empty(0, np.int64), np.zeros(6, np.int64))
 
 
-def criterion(queue=0, **options):
-    task = SimpleNamespace(languages=["aaa", "bbb"], cfg=SimpleNamespace(contrastive_queue=queue))
+def criterion(queue=0, tlm=0.0, **options):
+    cfg = SimpleNamespace(contrastive_queue=queue, tlm_share=tlm)
+    task = SimpleNamespace(languages=["aaa", "bbb"], cfg=cfg)
     return SentenceDistillationCriterion(SentenceDistillationCriterionConfig(**options), task)
 
 
@@ -67,6 +68,21 @@ def test_the_loss_of_an_update_is_the_weighted_mean_over_its_sentences(weights):
             contrast += float(judge._contrastive(student(sample)["embedding"], sample))
         assert loss == pytest.approx((total + 0.3 * contrast) / over, rel=1e-5)
         assert all(sample["update_total"] == pytest.approx(over) for sample in samples)
+
+
+@pytest.mark.parametrize("tlm", [0.0, 0.2])
+def test_masked_pairs_are_a_term_of_their_own_in_the_same_mean(tlm):
+    sample = {**epoch({})[0], "masked_total": 8.0, "mlm_targets": torch.tensor([4, 1, 0, 3])}
+    sample["mlm_paired"] = torch.tensor([False, True, True, False]) & bool(tlm)
+    logits = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+    losses = -logits.log_softmax(-1)[range(4), sample["mlm_targets"]]
+    judge = criterion(tlm=tlm, distil_weight=0.0, mlm_weight=0.5)
+    loss, _, log = judge(lambda **_: {**student(sample), "mlm_logits": logits}, sample)
+    assert float(loss) == pytest.approx(0.5 * sample["update_total"] / 8 * float(losses.sum()), rel=1e-5)
+    expected = float(losses[1:3].sum()) if tlm else 0.0
+    assert float(log["tlm_sum"]) == pytest.approx(expected, rel=1e-5) and int(log["n_tlm"]) == 2 * bool(tlm)
+    assert float(log["mlm_sum"]) == pytest.approx(float(losses.sum()) - expected, rel=1e-5)
+    assert ("tlm" in judge.weights()) == bool(tlm)
 
 
 def test_fillers_make_the_processes_equal_and_bring_the_total_of_the_last_update():

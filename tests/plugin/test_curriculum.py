@@ -1,10 +1,9 @@
 """The progressive curriculum under the stock fairseq commands: a run stopped anywhere goes on as it would have, on one process and on two."""
 
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from tiny_data import assert_equal_weights, free_port, train, weights
+from tiny_data import assert_equal_weights, train, train_on_two, weights
 
 from fairseq_distill.tasks.options import is_scheduled_validation
 
@@ -78,14 +77,7 @@ def test_all_other_policies_go_on_exactly(data, tmp_path):
 def test_two_processes_go_through_the_same_stages_as_one(data, tmp_path):
     plain = ["--dropout", "0", "--lexical-dropout", "0", "--autocast", "float32", "--curriculum-full-share", "0.3"]
     _, one, _ = train(data, tmp_path / "one", 20, *PLATEAU, *plain, "--update-freq", "2")
-    gloo = ["--cpu", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp", "--distributed-no-spawn"]
-    gloo += ["--distributed-world-size", "2", "--distributed-init-method", f"tcp://127.0.0.1:{free_port()}"]
-    with ThreadPoolExecutor(2) as pool:
-        ranks = [
-            pool.submit(train, data, tmp_path / "two", 20, *PLATEAU, *plain, *gloo, "--distributed-rank", rank)
-            for rank in (0, 1)
-        ]
-        two = ranks[0].result()[1]
+    _, two, _ = train_on_two(data, tmp_path / "two", 20, *PLATEAU, *plain)
     assert changes(one) == changes(two) and len(changes(one)) == 2
     for update in range(1, 21):
         for key in ("stage", "increment"):

@@ -31,7 +31,12 @@ CASES = {
     "training checkpoint with MLM heads": {"layout": "training", "mlm": True},
     "encoder alone with its prefix": {"layout": "prefixed", "mlm": True},
     "unflagged dictionary": {"style": "spm+1", "mlm": True},
-    "options as a dict": {"as_dict": True, "layout": "training"},
+    "options as a dict": {"held": "dict", "layout": "training"},
+    "options as args": {"held": "args", "layout": "training"},
+    "nested options": {"held": "nested", "activation_fn": "gelu", "encoder_normalize_before": True},
+    "half the precision": {"dtype": torch.float16, "mlm": True},
+    "bfloat16": {"dtype": torch.bfloat16, "layout": "training"},
+    "more positions than we make": {"max_source_positions": 1 << 17},
     "no buffers": {"buffers": False, "mlm": True},
     "mask row without MLM norm": {"mask_row": True},
     "pre-norm": {"encoder_normalize_before": True},
@@ -128,7 +133,7 @@ def test_other_encoders_are_one_sentence(changed, sentence, spm, tmp_path):
 
 def test_damage_is_one_sentence(spm, tmp_path):
     path = tmp_path / "x.pt"
-    write_laser3(tmp_path, "x", spm, as_dict=True)
+    write_laser3(tmp_path, "x", spm, held="dict")
     whole = torch.load(path, weights_only=True)
 
     def attempt(sentence, model=None, options=None, **parts):

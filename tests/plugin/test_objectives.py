@@ -1,10 +1,8 @@
 """Every objective under the stock fairseq commands: the same on one process and on two, and after a stop."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 import torch
-from tiny_data import assert_equal_weights, free_port, train, weights
+from tiny_data import assert_equal_weights, train, train_on_two, weights
 
 PLAIN = ["--dropout", "0", "--lexical-dropout", "0", "--autocast", "float32", "--gradient-norm-interval", "2"]
 QUEUE = ["--contrastive-weight", "0.3", "--contrastive-queue", "70"]
@@ -14,15 +12,6 @@ NORMS = ("gnorm_distil", "gnorm_mlm", "weight_distil", "weight_mlm")
 
 def last_weights(folder):
     return weights(folder / "checkpoint_last.pt")
-
-
-def train_on_two(data, folder, updates, *options):
-    """As :func:`tiny_data.train`, by two processes over gloo."""
-    gloo = ["--cpu", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp", "--distributed-no-spawn"]
-    gloo += ["--distributed-world-size", "2", "--distributed-init-method", f"tcp://127.0.0.1:{free_port()}"]
-    with ThreadPoolExecutor(2) as pool:
-        ranks = [pool.submit(train, data, folder, updates, *options, *gloo, "--distributed-rank", r) for r in (0, 1)]
-        return [rank.result() for rank in ranks][0]
 
 
 @pytest.mark.parametrize(

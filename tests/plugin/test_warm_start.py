@@ -14,6 +14,7 @@ from tiny_data import train
 from fairseq_distill.embedding.student import load_student
 from fairseq_distill.embedding.warm_start import carry_over, require_same_shape, start_from
 from fairseq_distill.errors import ConfigError, DataError
+from fairseq_distill.export.safetensors import safetensors
 from fairseq_distill.formats.dictionary import write_dictionary
 from fairseq_distill.formats.manifest import read_manifest, write_manifest
 from fairseq_distill.modules.transformer import EncoderShape, StudentEncoder
@@ -181,6 +182,15 @@ def in_space(data, folder, space):
     return folder
 
 
+def test_an_exported_folder_is_a_start_too(sister, data, tmp_path, caplog):
+    """All but the MLM head, which it does not hold."""
+    safetensors(sister / "checkpoint_last.pt", tmp_path / "folder")
+    with caplog.at_level(logging.INFO):
+        _, model = build(data, tmp_path, "--lexical-path", "unfitted", "--init-student-from", tmp_path / "folder")
+    assert "also layers, projection, lexical path" in caplog.text and "MLM head" not in caplog.text
+    assert torch.equal(model.encoder.layers[0].fc1.weight, content(sister)["model"]["encoder.layers.0.fc1.weight"])
+
+
 def test_another_space_is_refused_unless_forced(sister, data, tmp_path):
     folder = in_space(data, tmp_path / "data", "other:space")
     path = sister / "checkpoint_last.pt"
@@ -216,11 +226,14 @@ LASER3 = {
 
 
 @pytest.mark.parametrize("layout", LASER3)
-def test_starts_from_laser3_in_every_layout(layout, tmp_path):
+def test_starts_from_laser3_in_every_layout(layout, tmp_path, caplog):
     changed, norm = LASER3[layout]
     write_laser3(tmp_path, "x", train_spm(), **changed)
     numbers = {"dim": 16, "ffn_dim": 24, "layers": 2, "heads": 4, "pre_norm": False, "final_norm": norm == "post_final"}
-    carried, encoder = begin(tmp_path / "x.pt", **numbers)
+    with caplog.at_level(logging.INFO):
+        carried, encoder = begin(tmp_path / "x.pt", **numbers)
+    said = "pooled by cls; this student pools by max" if "prepend_bos" in changed else ""
+    assert said in caplog.text and ("pooled by" in caplog.text) == bool(said)
     assert carried.rows.sum() == 4 + ("mlm" in changed)  # specials, and <mask> where there is one
     old = torch.load(tmp_path / "x.pt", weights_only=True)["model"]
     prefix = "encoder." if "decoder.version" in old else ""

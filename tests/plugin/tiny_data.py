@@ -6,6 +6,7 @@ import random
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,15 @@ def train(data, save_dir, updates, *extra, arch="student_encoder_tiny", check=Tr
     lines = [json.loads(line) for line in text if line.startswith('{"epoch"')]
     inner = {int(line["num_updates"]): line for line in lines if "num_updates" in line}
     return done, inner, [line for line in lines if "valid_loss" in line]
+
+
+def train_on_two(data, save_dir, updates, *options):
+    """As :func:`train`, by two processes over gloo; what the first of them logged."""
+    gloo = ["--cpu", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp", "--distributed-no-spawn"]
+    gloo += ["--distributed-world-size", "2", "--distributed-init-method", f"tcp://127.0.0.1:{free_port()}"]
+    with ThreadPoolExecutor(2) as pool:
+        ranks = [pool.submit(train, data, save_dir, updates, *options, *gloo, "--distributed-rank", r) for r in (0, 1)]
+        return [rank.result() for rank in ranks][0]
 
 
 def weights(path):

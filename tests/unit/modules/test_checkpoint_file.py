@@ -1,10 +1,17 @@
 """Checkpoints that are damaged where the long fuzzing found it."""
 
+import numpy as np
 import pytest
 import torch
 
 from fairseq_distill.errors import CheckpointError
 from fairseq_distill.modules.checkpoint_file import load_checkpoint
+
+
+def test_numpys_numbers_are_read(tmp_path):
+    """fairseq's trainer leaves one where a metric was one; with the plugin or without, a checkpoint is read alike."""
+    torch.save({"extra_state": {"best": np.float64(2.5), "seen": np.int64(3)}}, tmp_path / "c.pt")
+    assert load_checkpoint(tmp_path / "c.pt")["extra_state"] == {"best": 2.5, "seen": 3}
 
 
 def test_an_archive_that_claims_a_second_disk(tmp_path):

@@ -34,6 +34,20 @@ def test_equals_the_slow_reference(encoder):
     np.testing.assert_allclose(embed(encoder, SENTENCES), np.stack(expected), atol=1e-6)
 
 
+def test_a_gpu_would_multiply_in_float32(encoder):
+    """TF32 is off while the LSTM runs, padded or not, and as it was afterwards."""
+    seen = []
+    encoder.lstm.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        embed(encoder, SENTENCES)
+        embed(encoder, SENTENCES[:1])
+        assert seen == [False, False] and torch.backends.cudnn.allow_tf32 and torch.backends.cudnn.enabled
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 def test_a_row_does_not_depend_on_the_others(encoder):
     together = embed(encoder, SENTENCES)
     for row, ids in enumerate(SENTENCES):

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from family_config import LICENCES, read_config, read_licences, shipped_families
+from family_config import LICENCES, read_config, read_licences, settings_lines, shipped_families
 from fetch_corpora import sides_of
 
 from fairseq_distill import defaults
@@ -16,8 +16,7 @@ def test_a_config_with_nothing_but_languages_has_the_defaults(tmp_path, write_co
     config = read_config(write_config(tmp_path / "f", "LANGS=(swa)\n"))
     assert (config.family, config.langs, config.pivots, config.corpora, config.options) == ("f", ("swa",), (), (), ())
     assert (config.spm_size, config.temperature) == (defaults.SPM_SIZE, defaults.SAMPLING_TEMPERATURE)
-    assert (config.vocabulary, config.curriculum) == ("dedicated", "none")
-    assert read_config(write_config(tmp_path / "g", "LANGS=(swa kik)\n")).vocabulary == "joint"
+    assert config.curriculum == "none"
 
 
 def test_a_config_is_bash(tmp_path, write_config):
@@ -68,6 +67,8 @@ def test_no_config():
 @pytest.mark.parametrize("folder", FAMILIES, ids=lambda folder: folder.name)
 def test_a_shipped_family_is_whole(folder):
     config = read_config(folder)
+    told = settings_lines(config.spm_size, config.temperature, config.curriculum)
+    assert [line for line in (folder / "config.sh").read_text().splitlines() if line in told] == told
     assert (folder / "README.md").is_file() and (folder / "run.sh").is_file()
     assert len(config.langs) <= defaults.PLAN_LANGUAGES + 1
     for corpus in config.corpora:

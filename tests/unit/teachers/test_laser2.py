@@ -85,6 +85,42 @@ def test_equals_the_slow_reference(published, max_tokens):
     assert teacher.dim == 14 and teacher.pooling == "max" and teacher.name == teacher.space
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_half_the_precision(published, tmp_path, dtype):
+    model = torch.load(published / "laser2.pt", weights_only=True)["model"]
+    rounded = {name: tensor.to(dtype) for name, tensor in model.items()}
+    expected = Laser2Teacher(change(published, tmp_path, model={k: v.float() for k, v in rounded.items()}), device="cpu")
+    expected = expected.encode(LINES)
+    found = Laser2Teacher(change(published, tmp_path, model=rounded), device="cpu").encode(LINES)
+    np.testing.assert_array_equal(found, expected)
+    assert np.abs(found - Laser2Teacher(published, device="cpu").encode(LINES)).max() < 0.01
+
+
+def test_what_params_leave_out(published, tmp_path):
+    """Layers and directions have defaults, which are those of LASER's code; sizes that differ from the tensors' are refused."""
+    shape = LstmShape(vocabulary=39, embed_dim=8, hidden=7, layers=1, bidirectional=False)
+    torch.manual_seed(2)
+    params = {"num_embeddings": 39, "padding_idx": 1, "embed_dim": 8, "hidden_size": 7}
+    file = change(published, tmp_path, params=params, model=LstmEncoder(shape).state_dict())
+    teacher = Laser2Teacher(file, device="cpu")
+    whole = {**params, "num_layers": 1, "bidirectional": False}
+    full = Laser2Teacher(change(published, tmp_path, params=whole, model=teacher.encoder.state_dict()), device="cpu")
+    assert teacher.dim == 7
+    np.testing.assert_array_equal(teacher.encode(LINES), full.encode(LINES))
+    with pytest.raises(CheckpointError, match="embed_dim is 320, but the tensors have 8"):
+        Laser2Teacher(change(published, tmp_path, params={"num_embeddings": 39, "padding_idx": 1}))
+
+
+def test_two_pieces_on_one_row(published, tmp_path):
+    """Both are read: the table maps pieces to rows, and need not be one to one."""
+    ids = torch.load(published / "laser2.pt", weights_only=True)["dictionary"]
+    pieces = [piece for piece in ids if piece.startswith("▁")][:2]
+    shared = {**ids, pieces[0]: ids[pieces[1]]}
+    teacher = Laser2Teacher(change(published, tmp_path, dictionary=shared), device="cpu")
+    spm = teacher.tokenizer.spm
+    assert [teacher.tokenizer.ids[spm.piece_to_id(piece)] for piece in pieces] == [ids[pieces[1]]] * 2
+
+
 def test_an_unknown_piece_is_not_the_dead_row(published):
     teacher = Laser2Teacher(published, device="cpu")
     assert [ids.tolist() for ids in teacher.prepare([""])] == [[2]]
