@@ -21,8 +21,8 @@ from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error, write_text
 from fairseq_distill.formats.lines import iter_lines
-from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.formats.numbers import whole
+from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.languages import parse_language
 
 logger = logging.getLogger(__name__)

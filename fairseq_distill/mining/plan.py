@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Dict, Tuple
 
 from fairseq_distill import defaults
-from fairseq_distill.mining import approximate, clusters, knn, rows, screen
+from fairseq_distill.mining import approximate, clusters, knn, reduction, rows, screen, visits
 from fairseq_distill.mining.choice import KINDS
 from fairseq_distill.mining.machine import Machine
 from fairseq_distill.mining.products import block_sizes
@@ -16,7 +16,9 @@ from fairseq_distill.mining.topk import room_for
 _CANDIDATE_S, _CANDIDATE_K_S = 8e-6, 1.2e-6  # of a row, and for each neighbour: what is kept and sorted until the end
 _LINE_S = 4e-6  # of a line: read, hashed, sorted, written
 _SCORE_S = 2e-9  # of a cosine to a centroid: converted, compared
-_BLOCK_S = 1.5e-3  # of a cluster and its visitors, beside the work that grows with them
+_FLOAT32 = 4.0  # times what a multiplication of the fastest product takes
+_NARROW = 2.3  # times what a pair takes in blocks as wide as a cluster, against blocks of the exact search
+_LOOSE = 2.0  # times as many candidates as in the exact search
 _START_S = {"float32": 0.3, "bfloat16": 2.0, "int8": 2.0}  # imports
 _LINE_BYTES = 72  # while distinct lines are found: digests, their order and its copies
 _TEXT_BYTES = 400  # of a mined pair: two lines as Python strings, scores and numbers
@@ -101,45 +103,52 @@ def exact_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: int, ma
 def approximate_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: int, machine: Machine) -> Cost:
     """Of :func:`fairseq_distill.mining.approximate.knn_both_approximate`, with the texts around it.
 
-    How many clusters a row has to visit depends on the text and is known only in the run, from its sample; here it is
-    defaults.PLAN_PROBES.
+    How many dimensions count and how many pairs have to be compared depends on the text and is known only in the run, from its
+    sample; here these are PLAN_WIDTH and PLAN_SHARE of the defaults.
     """
-    kind = KINDS[machine.kind]
-    height, width = block_sizes(kind, dim, max_memory // 2, approximate._HEIGHT, approximate._WIDTH)
+    width = min(defaults.PLAN_WIDTH, reduction.widest(dim) or dim)
     counts = clusters.cluster_count(n), clusters.cluster_count(m)
-    # Only what clusters and their visitors fill of the buffers is ever touched.
-    height = min(height, int(max(n, m) * min(1.0, 3 * defaults.PLAN_PROBES / min(counts))) + 1)
-    width = min(width, 4 * max(n // counts[0], m // counts[1]))
-    share = min(1.0, sum(defaults.PLAN_PROBES / 2 / count for count in counts) * defaults.PLAN_IMBALANCE)
-    visits = (n + m) / 2 * defaults.PLAN_PROBES
-    item = kind.row_bytes(dim)
-    taken = kind.bytes_needed(height, width, dim) + item * max(counts)
-    at_once = max(visits._LEAST_HELD, (max_memory - taken) // item)
-    held, shards = min(max(n, m), at_once), -(-n // at_once) + -(-m // at_once)
     samples = sample_size(n) * m + sample_size(m) * n
-    training = sum(
-        defaults.CLUSTER_ROUNDS * min(size, defaults.CLUSTER_SAMPLE * count) * count
+    scored = sum(
+        defaults.CLUSTER_ROUNDS * min(size, defaults.CLUSTER_SAMPLE * count) * count + 3 * size * count
         for size, count in zip((n, m), counts)
     )
-    compared = training + 2 * (n * counts[0] + m * counts[1])  # assigned and, by the other side, visited
+    compared = defaults.PLAN_SHARE * n * m
     seconds = _common_seconds(n, m, dim, dtype, k, machine)
-    seconds["clusters"] = compared * (dim * machine.multiply_s + _SCORE_S / machine.threads)
-    seconds["sample"] = samples * (dim * machine.multiply_s + machine.screen_s)
-    seconds["product"] = share * n * m * dim * machine.multiply_s
-    seconds["screening"] = share * n * m * machine.screen_s + 2 * _candidates_s(n + m, k, machine)
-    seconds["screening"] += sum(counts) * shards / 2 * _BLOCK_S
-    seconds["loading"] = (shards / 2 * (n + m) + 3 * (n + m)) * dim * machine.load_s
-    seconds["measuring"] = 2 * _measuring_s(n + m, k, machine)
+    seconds["sample"] = samples * (dim * machine.multiply_s + machine.screen_s) + 3 * (n + m) * dim * machine.load_s
+    if width < dim:
+        tried = _FLOAT32 * (samples * width + (n + m) * dim * reduction.widest(dim)) * machine.multiply_s
+        seconds["reduction"] = 3 * (tried + samples * machine.screen_s) + (n + m) * dim * machine.load_s
+    seconds["clusters"] = scored * (width * machine.multiply_s + _SCORE_S / machine.threads)
+    seconds["product"] = _NARROW * compared * width * machine.multiply_s
+    seconds["screening"] = _NARROW * compared * machine.screen_s + _LOOSE * _candidates_s(n + m, k, machine)
+    seconds["measuring"] = _LOOSE * _measuring_s(n + m, k, machine)
+    return Cost(seconds, _approximate_bytes(n, m, dim, dtype, k, max_memory, width, machine))
+
+
+def _approximate_bytes(
+    n: int, m: int, dim: int, dtype: str, k: int, max_memory: int, width: int, machine: Machine
+) -> Dict[str, int]:
+    kind, counts = KINDS[machine.kind], (clusters.cluster_count(n), clusters.cluster_count(m))
+    height, wide = block_sizes(kind, width, max_memory // 2, approximate._HEIGHT, approximate._WIDTH)
+    item, most = kind.row_bytes(width), max(n, m)
     memory = _common_bytes(n, m, dim, dtype, k, machine)
-    memory["blocks"] = kind.bytes_needed(height, width, dim)
+    # Only what clusters and their visitors fill of the buffers is ever touched.
+    height = min(height, int(defaults.PLAN_SHARE * most / machine.threads) + 1)
+    memory["blocks"] = machine.threads * kind.bytes_needed(height, min(wide, 2 * most // max(counts) + 1), width)
     if machine.kind != "float32":
         memory["blocks"] += _SHAPES_BYTES
-    memory["clusters"] = sum(count * dim * 4 for count in counts) + 2 * item * max(counts) + 24 * (n + m)
-    scored = max(min(clusters._at_once(count), size) * count for count, size in zip(counts, (n, m)))
-    memory["tables"] = max(memory["tables"], _FIXED_BYTES + _SCORED_BYTES * scored)  # one after the other
-    memory["visitors"] = item * held + int(22 * visits / (n + m) * held)
-    memory["candidates"] = 8 * room_for(_capacity(k, machine)) * (held + max(n, m))
-    return Cost(seconds, memory)
+    memory["clusters"] = sum(count * width * 4 for count in counts) + 24 * (n + m)
+    scores = max(min(clusters._at_once(count), size) * count for count, size in zip(counts, (n, m)))
+    memory["tables"] = max(memory["tables"], _FIXED_BYTES + _SCORED_BYTES * scores)  # one after the other
+    if width < dim:
+        sides = [2 * size * (width + reduction.widest(dim)) for size in (n, m)]
+        memory["reduced"] = sum(min(side, 2 * max_memory) for side in sides)
+    at_once = min(n, max_memory // 2 // (item + visits.BAND))
+    memory["visitors"] = at_once * (item + visits.BAND) + (item * most if item * most <= max_memory else 0)
+    kept = reduction.capacity_for(k) if width < dim else _capacity(k, machine)
+    memory["candidates"] = 8 * room_for(kept) * (at_once + most)
+    return memory
 
 
 def describe(plan: Plan, machine: Machine, max_memory: int) -> str:
@@ -161,8 +170,8 @@ def describe(plan: Plan, machine: Machine, max_memory: int) -> str:
         "",
         f"--search auto takes the {choose_search('auto', plan.n, plan.m, plan.dim)} one: {work:.2g} multiplications are "
         f"{relation} {defaults.EXACT_WORK:.2g}.",
-        f"approximate: for {defaults.PLAN_PROBES:g} clusters visited by a sentence; the run finds out from a sample how many "
-        "its text needs.",
+        f"approximate: for {100 * defaults.PLAN_SHARE:g} % of the pairs in {defaults.PLAN_WIDTH:,} dimensions; the run finds out from "
+        "a sample how many its text needs.",
     ]
     return "\n".join(lines)
 

@@ -57,6 +57,11 @@ def capacity_for(k: int) -> int:
     return 4 * k + 8
 
 
+def widest(dim: int) -> int:
+    """The largest of WIDTHS that is tried for rows of this width; 0: none."""
+    return max((width for width in WIDTHS if 2 * width <= dim), default=0)
+
+
 def reduce_sides(
     sides: Tuple[UnitRows, UnitRows],
     samples: Tuple[Sample, Sample],

@@ -14,7 +14,7 @@ from fairseq_distill.mining.screen import empty_neighbours, merge, no_neighbours
 from fairseq_distill.mining.topk import Candidates
 
 _LEAST_HELD = 256  # rows that visit at a time, at least
-_BAND = 256  # clusters whose visitors are found in one go
+BAND = 256  # clusters whose visitors are found in one go
 
 MakeCandidates = Callable[[np.ndarray, int, int, Code], Candidates]
 
@@ -126,7 +126,7 @@ class Visit:
 
     def _at_a_time(self, lanes: int) -> int:
         """Visitors that a lane takes, so that those of all lanes take half of max_memory, and all lanes have work."""
-        room = self.max_memory // 2 // lanes // (self.product.row_bytes(self.low.dim) + _BAND)
+        room = self.max_memory // 2 // lanes // (self.product.row_bytes(self.low.dim) + BAND)
         return max(_LEAST_HELD, min(room, -(-self.side.rows.n // lanes)))
 
     def _go_round(self, lane: Product, rows: Candidates, low: int, high: int, workers: Workers) -> None:
@@ -136,7 +136,7 @@ class Visit:
         lane.fill(held, self.guests, low, high)
         limits = visit_limits(held, n, self.centres, self.reach, lane)
         visits = compared = 0
-        for start, stop in spans(0, len(self.centres), _BAND):
+        for start, stop in spans(0, len(self.centres), BAND):
             for cluster, going in enumerate(visitors(held, limits, self.centres[start:stop], lane), start):
                 ids = np.flatnonzero(going)
                 if len(ids) and clusters.sizes[cluster]:

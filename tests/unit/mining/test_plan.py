@@ -11,7 +11,7 @@ import pytest
 from fairseq_distill import defaults
 from fairseq_distill.cli.mine import cli_main
 from fairseq_distill.mining.machine import Machine, measure_machine, timed
-from fairseq_distill.mining.plan import clock, plan_mining
+from fairseq_distill.mining.plan import _NARROW, clock, plan_mining
 
 IDLE = Machine("bfloat16", 2, 3e-12, 3e-10, 4e-10, 6e-10, 8e-7, 2e9, 230 << 20)
 
@@ -44,7 +44,7 @@ def test_the_product_of_exact_is_all_pairs_and_that_of_approximate_a_share():
     million = plan(1_000_000, 1_000_000)
     assert million.exact.seconds["product"] == pytest.approx(1e12 * 1024 * 3e-12)
     share = million.approximate.seconds["product"] / million.exact.seconds["product"]
-    assert share == pytest.approx(defaults.PLAN_PROBES / 4000 * defaults.PLAN_IMBALANCE)
+    assert share == pytest.approx(_NARROW * defaults.PLAN_SHARE * defaults.PLAN_WIDTH / 1024)
 
 
 def test_the_machine_is_measured():
