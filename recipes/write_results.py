@@ -139,9 +139,9 @@ def main(args: argparse.Namespace) -> None:
     valid = manifest.select("valid")
     if not valid:
         raise DataError(f"{work / 'data'} has no valid set to judge the student on; give --valid.")
+    teacher = open_encoder(spec)
     leakage = audit_training(work / "data", manifest)
     write_leakage(work / LEAKAGE, leakage)
-    teacher = open_encoder(spec)
     entries: List[XsimEntry] = []
     for kind, encoder in (("student", student), ("teacher", teacher), ("random", random_student(student))):
         for corpus in valid:

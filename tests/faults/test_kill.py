@@ -269,9 +269,11 @@ def do_fetch(folder, given):
         return 1
 
     corpus = ListedCorpus("swa", "Made-news-1-eng-swa", "CC-BY-4.0")
-    config = FamilyConfig(given, "f", ("swa",), (), (corpus,), "joint", 8, 1.0, "none", 1, ())
+    config = FamilyConfig(given, "f", ("swa",), (), (corpus,), 8, 1.0, "none", 1, ())
+    words = ["--output", str(folder), "--max-pairs", "9", "--lock", str(given / "no.lock.tsv")]
+    args = fetch_corpora.parser().parse_args(words)
     with mock.patch.multiple(fetch_corpora, fetch=fetch, version=lambda: "mtdata"):
-        assert fetch_corpora.fetch_one(config, corpus, folder, fetch_corpora.Patience(), 9) == ""
+        assert fetch_corpora.fetch_one(config, corpus, folder, args) == ""
 
 
 STAGES = {

@@ -92,15 +92,15 @@ def test_it_comes_before_the_numbers(data, monkeypatch, capsys):
     work = folder / "work"
     work.mkdir()
     (work / "data").symlink_to(folder)
-    (work / "plan.json").write_text('{"seed": 1, "request": {}}')
     monkeypatch.setattr(write_results, "read_manifest", lambda path: manifest)
+    monkeypatch.setattr(write_results, "read_plan", lambda path: {"seed": 1})
     for name in ("load_student", "open_encoder", "random_student"):
         monkeypatch.setattr(write_results, name, lambda *_: None)
     monkeypatch.setattr(write_results, "judge", lambda *_: [])
     monkeypatch.setattr(write_results, "training_facts", lambda *_: None)
     monkeypatch.setattr(write_results, "write_results", lambda *_: None)
     monkeypatch.setattr(write_results, "print_table", lambda entries: print("the table"))
-    write_results.main(write_results.argparse.Namespace(work=str(work), command=""))
+    write_results.main(write_results.argparse.Namespace(work=str(work), command="", teacher=None))
     said = capsys.readouterr().out
     assert 0 < said.index("dev, eng: 2 of 20 lines have one") < said.index("the table")
     assert (work / leakage.NAME).is_file()
