@@ -223,12 +223,14 @@ def finish(args: argparse.Namespace) -> None:
 
 @dataclass
 class Counts:
-    """What data_prep/filter_pairs.py counted: pairs read, pairs kept, those dropped by reason, and the threshold it had."""
+    """What data_prep/filter_pairs.py counted: pairs read, pairs kept, those dropped by reason, the threshold it had, and the pairs
+    that were compared with near-duplicates of evaluation sets."""
 
     read: int
     kept: int
     dropped: Dict[str, int]
     threshold: Optional[float] = None
+    near_looked_at: int = 0
 
 
 def read_counts(path: Path) -> Counts:

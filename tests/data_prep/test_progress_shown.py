@@ -36,6 +36,7 @@ def test_filter_pairs(bitext, tmp_path, monkeypatch, caplog):
     shown = seen_progress(monkeypatch, caplog, lambda: filter_pairs.main(args))
     parts = ("read", "tidy", "judge")
     expected = {**{f"filter_pairs | {part}": (50, 50) for part in parts}, "compare lines": (50, 50), "evaluation text": (2, 2)}
+    expected.update({"filter_pairs | near-duplicates": (50, 50), "tidy dev.eng": (2, 2)})
     assert ends(shown) == expected
     assert [one["done"] for one in shown["filter_pairs | judge"]] == [20, 40, 50]
     assert json.loads((tmp_path / "out.counts.json").read_text())["kept"] == 50
