@@ -152,7 +152,7 @@ def test_a_pipe_in_place_of_a_file(command, texts, capsys):
     spec, pipe, out = own_teacher(texts), texts / "pipe", texts / "o.npy"
     before = content_of_files(texts)
     if command == "student.sh":
-        program = f". {REPO}/recipes/common.sh; require_file {pipe}"
+        program = f". '{REPO}/recipes/common.sh'; require_file {pipe}"
         done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
         assert done.returncode == 1 and "is no regular file" in done.stderr and done.stderr.count("\n") == 1
         return

@@ -206,13 +206,13 @@ def test_lines_are_counted_under_any_name(name, tmp_path):
 @pytest.mark.parametrize(
     "script, option",
     [
-        ("bash {repo}/recipes/student.sh --work $'a\\nb' --langs swa", "--work"),
-        ("bash {repo}/recipes/student.sh --work $'a\\n' --langs swa", "--work"),
-        ("bash {repo}/recipes/student.sh --work b --langs swa", "--work"),
-        ("bash {repo}/recipes/iterate.sh --work $'a\\nb' --lang swa", "--work"),
-        ("bash {repo}/recipes/nguni/run.sh --work $'a\\nb'", "--work"),
-        ("bash {repo}/recipes/nguni/run.sh --work w --corpora $'c\\nd' --dry-run", "--corpora"),
-        ("DATA_ROOT=$'/c\\nd' bash {repo}/recipes/nguni/run.sh --work w --dry-run", "DATA_ROOT"),
+        ("bash '{repo}/recipes/student.sh' --work $'a\\nb' --langs swa", "--work"),
+        ("bash '{repo}/recipes/student.sh' --work $'a\\n' --langs swa", "--work"),
+        ("bash '{repo}/recipes/student.sh' --work b --langs swa", "--work"),
+        ("bash '{repo}/recipes/iterate.sh' --work $'a\\nb' --lang swa", "--work"),
+        ("bash '{repo}/recipes/nguni/run.sh' --work $'a\\nb'", "--work"),
+        ("bash '{repo}/recipes/nguni/run.sh' --work w --corpora $'c\\nd' --dry-run", "--corpora"),
+        ("DATA_ROOT=$'/c\\nd' bash '{repo}/recipes/nguni/run.sh' --work w --dry-run", "DATA_ROOT"),
     ],
 )
 def test_a_folder_with_a_line_feed_is_refused_before_anything_is_done(script, option, stubs, tmp_path):
