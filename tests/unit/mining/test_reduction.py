@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fairseq_distill.mining import approximate, reduction
 from fairseq_distill.mining.approximate import knn_both_approximate
 from fairseq_distill.mining.codes import Float32Code
-from fairseq_distill.mining.knn import knn, knn_both
+from fairseq_distill.mining.knn import knn, knn_both, search_rows
 from fairseq_distill.mining.recall import Sample
 from fairseq_distill.mining.reduction import LooseCandidates, leading_axes, project, reduce_sides
 from fairseq_distill.mining.rows import UnitRows, Workers
@@ -108,6 +108,27 @@ def test_what_is_lost_is_what_a_loop_counts(monkeypatch, workers):
             missed += not (products[nearest] >= best[2] - slack - 1e-6 and products[nearest] >= best[capacity - 1] - 1e-6)
         shares.append(missed / len(sample.ids))
     assert lost == pytest.approx(max(shares), abs=0.006) and lost > 0
+
+
+def test_a_width_that_is_clearly_too_small_is_tried_with_a_part_of_the_sample(monkeypatch, workers):
+    src, tgt = partners(1000, 1200, 4)
+    sides, samples = (unit_rows(src, workers), unit_rows(tgt, workers)), sampled(src, tgt, 4)
+    searched = []
+
+    def search(own, *rest):
+        searched.append((own.n, own.dim))
+        return search_rows(own, *rest)
+
+    monkeypatch.setattr(reduction, "WIDTHS", (2, 150))
+    monkeypatch.setattr(reduction, "search_rows", search)
+    assert reduce_sides(sides, samples, 4, 0.95, 1 << 28, workers).sides[0].dim == 150
+    assert searched == [(50, 2), (50, 2), (50, 150), (50, 150), (150, 150), (150, 150)]
+
+
+def test_a_sample_of_one_row_is_enough(workers):
+    src, tgt = partners(40, 30, 4)
+    sides = unit_rows(src, workers), unit_rows(tgt, workers)
+    assert reduce_sides(sides, sampled(src, tgt, 4, 1), 4, 0.95, 1 << 28, workers) is not None
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
