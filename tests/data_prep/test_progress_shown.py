@@ -34,7 +34,7 @@ def test_filter_pairs(bitext, tmp_path, monkeypatch, caplog):
     args = filter_pairs._parser().parse_args([*words, "--output", str(tmp_path / "out")])
     monkeypatch.setattr(filter_pairs, "CHUNK_LINES", 20)
     shown = seen_progress(monkeypatch, caplog, lambda: filter_pairs.main(args))
-    parts = ("read", "tidy", "judge")
+    parts = ("read", "judge")
     expected = {**{f"filter_pairs | {part}": (50, 50) for part in parts}, "compare lines": (50, 50), "evaluation text": (2, 2)}
     expected.update({"filter_pairs | near-duplicates": (50, 50), "tidy dev.eng": (2, 2)})
     assert ends(shown) == expected
