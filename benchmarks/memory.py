@@ -22,6 +22,7 @@ second: no files, what is shared once.
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -72,17 +73,23 @@ def training_words(run: Path) -> Words:
     return [str(Path(sys.executable).parent / words[0]), *words[1:]]
 
 
-def mining_steps(folder: Path) -> Dict[str, Step]:
+def hiding_words(folder: Path) -> Words:
+    """500 pairs and 250 lines a side to be hidden, fewer of few."""
+    n = sum(1 for _ in open(folder / "a", "rb"))
+    words = ["--pair", "swa-eng", "--input", folder / "train", "--hide", min(500, n // 8), "--alone", min(250, n // 16)]
+    for lang in ("swa", "eng"):
+        words += ["--mono", f"{lang}={folder / 'mono'}.{lang}", "--exclude", f"{folder / 'valid'}.{lang}"]
+    return program("data_prep/hide_pairs.py", *words, "--output", folder / "hidden")
+
+
+def mining_steps(folder: Path, dim: int) -> Dict[str, Step]:
     """The steps that need vectors alone."""
     a, b = folder / "a", folder / "b"
-    vectors = ["--src-emb", f"{a}.npy", "--tgt-emb", f"{b}.npy"]
-    mine = ["--src-text", a, "--tgt-text", b, *vectors, "--output", folder / "out.tsv"]
-    text = folder / "hidden" / "mono"
-    known = ["--pair", "swa-eng", "--known", folder / "hidden", "--src-emb", f"{text}.swa.npy", "--tgt-emb", f"{text}.eng.npy"]
-    hide = ["--pair", "swa-eng", "--input", folder / "train", "--hide", min(500, 1 + len_of(a) // 8), "--alone", min(250, len_of(a) // 16)]
-    for lang in ("swa", "eng"):
-        hide += ["--mono", f"{lang}={folder / 'mono'}.{lang}", "--exclude", f"{folder / 'valid'}.{lang}"]
-    draw = [sys.executable, INPUTS, "--dim", str(dim_of(f"{a}.npy")), "--vectors-of", f"{text}.swa", f"{text}.eng"]
+    mine = ["--src-text", a, "--tgt-text", b, "--src-emb", f"{a}.npy", "--tgt-emb", f"{b}.npy", "--output", folder / "out.tsv"]
+    texts = [str(folder / "hidden" / f"mono.{lang}") for lang in ("swa", "eng")]
+    vectors = ["--src-emb", f"{texts[0]}.npy", "--tgt-emb", f"{texts[1]}.npy"]
+    known = ["--pair", "swa-eng", "--known", folder / "hidden", *vectors, "--output", folder]
+    draw = [sys.executable, INPUTS, "--dim", str(dim), "--vectors-of", *texts]
     kept = ["--pair", "swa-eng", "--mined", folder / "mined.tsv", "--threshold", 1.06, "--known", folder / "mono"]
     kept += ["--exclude", folder / "valid.swa", "--exclude", folder / "valid.eng", "--output", folder / "kept"]
     return {
@@ -90,23 +97,10 @@ def mining_steps(folder: Path) -> Dict[str, Step]:
         "fairseq-mine": Step(lambda: module("mine", *mine, "--search", "exact")),
         "fairseq-mine approximate": Step(lambda: module("mine", *mine, "--search", "approximate")),
         "fairseq-mine --mode score": Step(lambda: module("mine", *mine, "--mode", "score")),
-        "hide_pairs.py": Step(lambda: program("data_prep/hide_pairs.py", *hide, "--output", folder / "hidden")),
-        "calibrate_mining.py": Step(
-            lambda: program("recipes/calibrate_mining.py", *known, "--output", folder), ("hide_pairs.py",), (lambda: draw,)
-        ),
+        "hide_pairs.py": Step(lambda: hiding_words(folder)),
+        "calibrate_mining.py": Step(lambda: program("recipes/calibrate_mining.py", *known), ("hide_pairs.py",), (lambda: draw,)),
         "filter_pairs.py": Step(lambda: program("data_prep/filter_pairs.py", *kept)),
-    }  # fmt: skip
-
-
-def len_of(path: Path) -> int:
-    """Lines of a text."""
-    with open(path, "rb") as stream:
-        return sum(1 for _ in stream)
-
-
-def dim_of(path: str) -> int:
-    """Width of vectors."""
-    return int(np.load(path, mmap_mode="r").shape[1])
+    }
 
 
 def text_steps(folder: Path, teacher: str) -> Dict[str, Step]:
@@ -144,6 +138,12 @@ def student_steps(folder: Path, student: Path) -> Dict[str, Step]:
     if (work / "results.json").is_file():
         found["fairseq-report"] = Step(lambda: module("report", "--work", work, "--output", folder / "report.html"))
     return found
+
+
+def steps_of(folder: Path, args: argparse.Namespace) -> Dict[str, Step]:
+    """Every step on the inputs of a folder."""
+    with_student = student_steps(folder, args.student) if args.student else {}
+    return {**text_steps(folder, args.teacher), **mining_steps(folder, args.dim), **with_student}
 
 
 # --- running
@@ -210,12 +210,12 @@ def run_step(name: str, steps: Dict[str, Step], done: Set[str]) -> Peak:
 def growth(sizes: Sequence[int], peaks: Sequence[float]) -> Tuple[float, float, str]:
     """(MB at no line, bytes a line, a remark) of the straight line with the least squares.
 
-    The remark says where two neighbouring sizes give slopes that differ by half of the line's, and by more than 5 MB at the largest.
+    The remark has the slopes between neighbouring sizes where one lies more than 5 MB, and a twentieth of the growth, off the line.
     """
     slope, base = np.polyfit(np.asarray(sizes, float), np.asarray(peaks, float), 1)
+    off = np.abs(base + slope * np.asarray(sizes) - peaks).max()
     slopes = np.diff(peaks) / np.diff(sizes)
-    apart = float(np.ptp(slopes)) if len(slopes) > 1 else 0.0
-    bent = apart > abs(slope) / 2 and apart * max(sizes) > 5
+    bent = off > max(5, np.ptp(peaks) / 20)
     remark = "not linear: " + ", ".join(f"{one * 2**20:,.0f}" for one in slopes) if bent else ""
     return float(base), float(slope * 2**20), remark
 
@@ -246,24 +246,22 @@ def main(words: Optional[List[str]] = None) -> int:
     args = parser.parse_args(words)
     if min(args.sizes) < 400 or sorted(set(args.sizes)) != args.sizes:
         parser.error(f"--sizes {args.sizes} must ascend from 400 or more")
+    names = list(steps_of(Path(), args))
+    if unknown := set(args.steps or []) - set(names) - {name.split()[0] for name in names}:
+        parser.error(f"no such step: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     peaks: Dict[str, List[Peak]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         for n in args.sizes:
             folder = Path(temporary) / str(n)
             draw = ["--folder", str(folder), "--lines", str(n), "--dim", str(args.dim), "--seed", str(args.seed)]
             measured([sys.executable, INPUTS, *draw])
-            steps = {**text_steps(folder, args.teacher), **mining_steps(folder)}
-            steps.update(student_steps(folder, args.student) if args.student else {})
-            wanted = [name for name in steps if not args.steps or {name, name.split()[0]} & set(args.steps)]
-            unknown = set(args.steps or []) - set(steps) - {name.split()[0] for name in steps}
-            if unknown:
-                parser.error(f"no such step: {', '.join(sorted(unknown))}; there are {', '.join(steps)}")
-            done: Set[str] = set()
-            for name in wanted:
-                if name.startswith(ONCE) and n != args.sizes[0]:
-                    continue
-                peaks.setdefault(name, []).append(run_step(name, steps, done))
-                print(f"{n:,} lines: {name} {peaks[name][-1].peak:,.0f} MB, own {peaks[name][-1].own:,.0f}", file=sys.stderr)
+            steps, done = steps_of(folder, args), set()  # type: Dict[str, Step], Set[str]
+            for name in names:
+                wanted = not args.steps or bool({name, name.split()[0]} & set(args.steps))
+                if wanted and (n == args.sizes[0] or not name.startswith(ONCE)):
+                    peaks.setdefault(name, []).append(run_step(name, steps, done))
+                    print(f"{n:,} lines: {name} {peaks[name][-1].peak:,.0f} MB, own {peaks[name][-1].own:,.0f}", file=sys.stderr)
+            shutil.rmtree(folder)
     print(table(args.sizes, peaks))
     return 0
 
