@@ -23,6 +23,7 @@ second: no files, what is shared once.
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -186,6 +187,9 @@ def measured(words: Words) -> Peak:
         watcher.start()
         try:
             _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
         finally:
             ended.set()
             watcher.join()

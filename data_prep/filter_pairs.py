@@ -33,7 +33,7 @@ from fairseq_distill.progress import Progress, counted
 
 logger = logging.getLogger(__name__)
 
-_NEAR_LINES = 2_000  # looked through for near-duplicates at a time, at some 6 kB a line
+_LINES = 2_000  # judged, or looked through for near-duplicates, at a time: these take some 2 and 6 kB each
 
 # In the order in which they are looked for; the first that fits is the reason.
 REASONS = (
@@ -133,8 +133,8 @@ def _judged(sides: Sequence[PackedLines], keys: List[np.ndarray], scripts: List[
     """What :func:`clean.judge` says of all pairs, some at a time."""
     n = len(sides[0])
     found, progress = np.zeros(n, np.uint8), Progress("filter_pairs | judge", n, unit="pairs")
-    for start in range(0, n, CHUNK_LINES):
-        part = slice(start, start + CHUNK_LINES)
+    for start in range(0, n, _LINES):
+        part = slice(start, start + _LINES)
         found[part] = judge([side[part] for side in sides], [one[part] for one in keys], scripts, light=False)
         progress.add(len(found[part]))
     return found
@@ -144,8 +144,8 @@ def near_evaluation(pairs: Pairs, rows: np.ndarray, paths: Sequence[str]) -> np.
     """int64: those of ``rows`` with a side that is a near-duplicate of a line of the evaluation files."""
     index = NearDuplicateIndex([line for path in paths for line in read_tidy(path)])
     near, progress = [], Progress("filter_pairs | near-duplicates", len(rows), unit="pairs")
-    for start in range(0, len(rows), _NEAR_LINES):
-        part = rows[start : start + _NEAR_LINES]
+    for start in range(0, len(rows), _LINES):
+        part = rows[start : start + _LINES]
         found = [index.find([side[row] for row in part])[1] >= 0 for side in pairs.sides]
         near.append(part[found[0] | found[1]])
         progress.add(len(part))

@@ -137,7 +137,7 @@ def test_the_parts_in_which_pairs_are_worked_on_change_nothing(mined, monkeypatc
     found = []
     for lines in (filter_pairs.CHUNK_LINES, 1, 4):
         monkeypatch.setattr(filter_pairs, "CHUNK_LINES", lines)
-        monkeypatch.setattr(filter_pairs, "_NEAR_LINES", lines)
+        monkeypatch.setattr(filter_pairs, "_LINES", lines)
         for case in cases:
             kept = run(folder, *case)
             dropped = gzip.open(folder / "out.dropped.tsv.gz", "rt", encoding="utf-8").read()
@@ -147,6 +147,7 @@ def test_the_parts_in_which_pairs_are_worked_on_change_nothing(mined, monkeypatc
 
 def test_a_further_pair_costs_little_more_than_its_text(tmp_path, made_up, monkeypatch):
     monkeypatch.setattr(filter_pairs, "CHUNK_LINES", 200)
+    monkeypatch.setattr(filter_pairs, "_LINES", 200)
     peaks = []
     for n in (1000, 4000):
         rows = [f"1.2\t{two}\t{one}\t{i}\t{i}" for i, (one, two) in enumerate(made_up(n), start=1)]

@@ -171,6 +171,6 @@ def test_memory_counts_a_process_and_its_children(benchmark):
     nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {big!r}], check=True)"
     for words in (["-c", big], ["-c", nested]):
         found = memory.measured([sys.executable, *words])
-        assert 200 < found.peak < 260 and 200 < found.own < 270
+        assert found.peak > 200 and 200 < found.own < 270  # the peak begins with that of this process
     with pytest.raises(SystemExit, match="failed"):
         memory.measured([sys.executable, "-c", "raise SystemExit(1)"])
