@@ -6,7 +6,7 @@
 Text is generated with the lengths of news, embeddings are drawn, float32 of width --dim (memory_inputs.py). n is
 
     fairseq-teach, fairseq-embed        lines, embedded by the teacher and the student given
-    fairseq-embed --neighbours          lines that 1,000 sentences are looked for in
+    fairseq-embed --neighbours          lines that 200 sentences are looked for in
     fairseq-xsim, fairseq-mine          lines a side; exact, approximate, --mode score
     prepare.sh, fairseq-train           pairs, all stages; 20 updates of student_encoder_small on them
     write_results.py                    pairs trained on: leakage audit (recipes/leakage.py), xsim of 200 pairs
