@@ -195,7 +195,7 @@ def lines_of(text: Optional[str], n: int, seed: int) -> List[str]:
             return lines
         return [lines[index] for index in np.sort(random.choice(len(lines), n, replace=False))]
     syllables = [a + b for a, b in itertools.product("b d f g k l m n p r s t w z".split(), "a e i o u".split())]
-    words = ["".join(random.choice(syllables, random.integers(1, 4))) for _ in range(5000)]
+    words = np.array(["".join(random.choice(syllables, random.integers(1, 4))) for _ in range(5000)])
     lengths = np.clip(random.lognormal(2.3, 0.6, n), 1, 60).astype(int)
     return [" ".join(random.choice(words, length)) for length in lengths]
 

@@ -27,7 +27,7 @@ from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import atomic_path
-from fairseq_distill.formats.lines import count_lines, iter_lines, require_same_length
+from fairseq_distill.formats.lines import PackedLines, count_lines, iter_lines, require_same_length
 from fairseq_distill.formats.manifest import Count
 from fairseq_distill.languages import parse_language, script_of
 from fairseq_distill.progress import Progress, counted
@@ -62,10 +62,15 @@ class _KeyTable(Dict[int, Optional[str]]):
 _KEY_TABLE = _KeyTable()
 
 
-def read_tidy(path: str) -> List[str]:
-    """All lines of a file, tidied."""
+def iter_tidy(path: str) -> Iterator[str]:
+    """The lines of a file, tidied, with progress."""
     progress = Progress(f"tidy {Path(path).name}", count_lines(path), unit="lines")
-    return [tidy(line) for line in counted(iter_lines(path), progress)]
+    return (tidy(line) for line in counted(iter_lines(path), progress))
+
+
+def read_tidy(path: str) -> PackedLines:
+    """All lines of a file, tidied."""
+    return PackedLines(iter_tidy(path))
 
 
 def side_keys(sides: Sequence[Sequence[str]]) -> List[np.ndarray]:

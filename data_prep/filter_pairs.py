@@ -10,13 +10,14 @@ import logging
 import math
 import sys
 from argparse import Namespace
+from array import array
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 from chunks import CHUNK_LINES
 from clean import REASONS as CLEAN_REASONS
-from clean import dropped_lines, judge, read_tidy, scripts_of_lines, side_keys, tidy
+from clean import dropped_lines, iter_tidy, judge, line_keys, read_tidy, scripts_of_lines, side_keys, tidy
 from deduplicate import contains, evaluation_keys, pair_keys, repeated
 
 from fairseq_distill import defaults
@@ -24,13 +25,15 @@ from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.data.near_duplicates import NearDuplicateIndex
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import atomic_path, require_folder, write_text
-from fairseq_distill.formats.lines import count_lines, require_same_length, write_lines
+from fairseq_distill.formats.lines import PackedLines, count_lines, require_same_length, write_lines
 from fairseq_distill.formats.mined_pairs import read_mined_pairs
 from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.languages import parse_pair
 from fairseq_distill.progress import Progress, counted
 
 logger = logging.getLogger(__name__)
+
+_LINES = 2_000  # judged, or looked through for near-duplicates, at a time: these take some 2 and 6 kB each
 
 # In the order in which they are looked for; the first that fits is the reason.
 REASONS = (
@@ -49,7 +52,7 @@ REASONS = (
 class Pairs:
     """Pairs to judge: scores (None for a bitext), tidied sides, and line numbers from 1 where they are known."""
 
-    sides: List[List[str]]
+    sides: Sequence[PackedLines]
     scores: Optional[np.ndarray] = None
     lines: Optional[np.ndarray] = None
 
@@ -61,14 +64,15 @@ def read_pairs(mined: Optional[str], prefix: Optional[str], langs: Sequence[str]
         DataError: missing or damaged, or sides of unequal length.
     """
     if mined is not None:
-        found = list(counted(read_mined_pairs(mined), Progress("filter_pairs | read", count_lines(mined), unit="pairs")))
-        texts = ((pair.source for pair in found), (pair.target for pair in found))
-        counts = (Progress("filter_pairs | tidy", len(found), unit="lines") for _ in texts)
-        sides = [[tidy(line) for line in counted(side, progress)] for side, progress in zip(texts, counts)]
-        with_lines = [pair for pair in found if pair.source_line is not None]
-        lines = np.array([[pair.source_line, pair.target_line] for pair in with_lines], np.int64).reshape(-1, 2)
-        scores = np.array([pair.score for pair in found], np.float64)
-        return Pairs(sides, scores, lines if len(lines) == len(found) else None)
+        progress = Progress("filter_pairs | read", count_lines(mined), unit="pairs")
+        sides, scores, lines = [PackedLines(), PackedLines()], array("d"), array("q")
+        for pair in counted(read_mined_pairs(mined), progress):
+            for side, line in zip(sides, (pair.source, pair.target)):
+                side.append(tidy(line))
+            scores.append(pair.score)
+            lines.extend(number for number in (pair.source_line, pair.target_line) if number is not None)
+        numbers = np.array(lines, np.int64).reshape(-1, 2)
+        return Pairs(sides, np.array(scores, np.float64), numbers if len(numbers) == len(scores) else None)
     paths = [f"{prefix}.{lang}" for lang in langs]
     sides = [read_tidy(path) for path in paths]
     require_same_length(paths[0], len(sides[0]), paths[1], len(sides[1]))
@@ -76,11 +80,13 @@ def read_pairs(mined: Optional[str], prefix: Optional[str], langs: Sequence[str]
 
 
 def keys_of_bitexts(prefixes: Sequence[str], langs: Sequence[str]) -> np.ndarray:
-    """uint64 [M], sorted: keys of the pairs of some bitexts, see :func:`deduplicate.pair_keys`."""
+    """uint64 [M], sorted: keys of the pairs of some bitexts, see :func:`deduplicate.pair_keys`; the text itself is not kept."""
     found = []
     for prefix in prefixes:
-        sides = read_pairs(None, prefix, langs).sides
-        found.append(pair_keys(np.stack(side_keys(sides), axis=1)))
+        paths = [f"{prefix}.{lang}" for lang in langs]
+        keys = [line_keys(iter_tidy(path)) for path in paths]
+        require_same_length(paths[0], len(keys[0]), paths[1], len(keys[1]))
+        found.append(pair_keys(np.stack(keys, axis=1)))
     return np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
 
 
@@ -123,12 +129,12 @@ def reasons_of(
     return reasons
 
 
-def _judged(sides: List[List[str]], keys: List[np.ndarray], scripts: List[frozenset]) -> np.ndarray:
+def _judged(sides: Sequence[PackedLines], keys: List[np.ndarray], scripts: List[frozenset]) -> np.ndarray:
     """What :func:`clean.judge` says of all pairs, some at a time."""
     n = len(sides[0])
     found, progress = np.zeros(n, np.uint8), Progress("filter_pairs | judge", n, unit="pairs")
-    for start in range(0, n, CHUNK_LINES):
-        part = slice(start, start + CHUNK_LINES)
+    for start in range(0, n, _LINES):
+        part = slice(start, start + _LINES)
         found[part] = judge([side[part] for side in sides], [one[part] for one in keys], scripts, light=False)
         progress.add(len(found[part]))
     return found
@@ -138,8 +144,8 @@ def near_evaluation(pairs: Pairs, rows: np.ndarray, paths: Sequence[str]) -> np.
     """int64: those of ``rows`` with a side that is a near-duplicate of a line of the evaluation files."""
     index = NearDuplicateIndex([line for path in paths for line in read_tidy(path)])
     near, progress = [], Progress("filter_pairs | near-duplicates", len(rows), unit="pairs")
-    for start in range(0, len(rows), CHUNK_LINES):
-        part = rows[start : start + CHUNK_LINES]
+    for start in range(0, len(rows), _LINES):
+        part = rows[start : start + _LINES]
         found = [index.find([side[row] for row in part])[1] >= 0 for side in pairs.sides]
         near.append(part[found[0] | found[1]])
         progress.add(len(part))
@@ -150,12 +156,16 @@ def write_pairs(pairs: Pairs, reasons: np.ndarray, output: str, langs: Sequence[
     """Write ``OUTPUT.LANG``, ``OUTPUT.dropped.tsv.gz``, for mined pairs ``OUTPUT.lines.tsv``; counts by reason."""
     kept = np.flatnonzero(reasons == 0)
     for lang, side in zip(langs, pairs.sides):
-        write_lines(f"{output}.{lang}", (side[row] for row in kept))
+        write_lines(f"{output}.{lang}", (side[row] for row in map(int, kept)))
     if pairs.scores is not None and pairs.lines is not None:
-        rows = zip(pairs.scores[kept].tolist(), *pairs.lines[kept].T.tolist())
+        rows = ((pairs.scores[row], *pairs.lines[row]) for row in kept)
         write_lines(f"{output}.lines.tsv", (f"{score:.6f}\t{one}\t{two}" for score, one, two in rows))
     with atomic_path(f"{output}.dropped.tsv.gz") as temporary:
-        temporary.write_bytes(dropped_lines(np.arange(1, len(reasons) + 1), reasons, REASONS, pairs.sides))
+        with open(temporary, "wb") as stream:
+            for start in range(0, len(reasons), CHUNK_LINES):
+                part = slice(start, min(start + CHUNK_LINES, len(reasons)))
+                sides = [side[part] for side in pairs.sides]
+                stream.write(dropped_lines(np.arange(part.start, part.stop) + 1, reasons[part], REASONS, sides))
     counts = np.bincount(reasons, minlength=len(REASONS)).tolist()
     dropped = {name: n for name, n in zip(REASONS[1:], counts[1:]) if n}
     return {"in": len(reasons), "kept": counts[0], "dropped": dropped}

@@ -5,13 +5,14 @@ that a line without a partner is known too), and the rest stays bitext. Both tex
 with an evaluation file is left out of everything.
 """
 
+import itertools
 import json
 import logging
 import sys
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 from clean import line_keys, read_tidy, side_keys
@@ -20,9 +21,10 @@ from deduplicate import contains, evaluation_keys
 from fairseq_distill.cli.common import make_parser, run_command, seed_number
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error, write_text
-from fairseq_distill.formats.lines import require_same_length, write_lines
+from fairseq_distill.formats.lines import PackedLines, require_same_length, write_lines
 from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.languages import parse_pair
+from fairseq_distill.progress import Progress, counted
 
 logger = logging.getLogger(__name__)
 
@@ -85,16 +87,58 @@ def split(
     return Parts(*(np.sort(rows) for rows in (*cuts, rest[:keep])))
 
 
+@dataclass(frozen=True)
+class HiddenText:
+    """The text of one language, shuffled: the chosen lines of the bitext among monolingual ones. Its lines are put together when they
+    are written.
+
+    Attributes:
+        own: tidied lines of the bitext's side; ``bitext`` is its path.
+        rows: int64, which of them are hidden.
+        mono: (path, tidied lines) of each monolingual file.
+        places: int64, which of the monolingual lines, counted through all files, are taken.
+        order: int64, a permutation of the hidden lines followed by the monolingual ones.
+        counts: by what became of the monolingual lines.
+    """
+
+    own: PackedLines
+    bitext: str
+    rows: np.ndarray
+    mono: List[Tuple[str, PackedLines]]
+    places: np.ndarray
+    order: np.ndarray
+    counts: Dict[str, int]
+
+    def lines(self) -> Iterator[str]:
+        """The text."""
+        return (side[row] for _, side, row in self._found())
+
+    def origins(self) -> Iterator[str]:
+        """``path<TAB>line number from 1`` of each line."""
+        return (f"{path}\t{row + 1}" for path, _, row in self._found())
+
+    def _found(self) -> Iterator[Tuple[str, PackedLines, int]]:
+        begins = np.cumsum([0, *(len(side) for _, side in self.mono)])
+        for number in self.order.tolist():
+            if number < len(self.rows):
+                yield self.bitext, self.own, int(self.rows[number])
+                continue
+            place = int(self.places[number - len(self.rows)])
+            file = int(np.searchsorted(begins, place, "right")) - 1
+            path, side = self.mono[file]
+            yield path, side, place - int(begins[file])
+
+
 def hidden_text(
-    own: List[str],
+    own: PackedLines,
     rows: np.ndarray,
     absent: np.ndarray,
-    mono: List[Tuple[str, List[str]]],
+    mono: List[Tuple[str, PackedLines]],
     bitext: str,
     evaluation: np.ndarray,
     seed: int,
-) -> Tuple[List[str], List[str], Dict[str, int]]:
-    """The text of one language: the chosen lines of the bitext among monolingual lines, shuffled.
+) -> HiddenText:
+    """Choose the text of one language.
 
     Monolingual lines that are empty, stand there before, or equal a chosen line, the partner of a line that is to have
     none, or one of the evaluation set are left out.
@@ -107,34 +151,29 @@ def hidden_text(
         bitext: path of the bitext's side, for the origins.
         evaluation: sorted keys, see :func:`deduplicate.evaluation_keys`.
         seed: of the shuffling.
-
-    Returns:
-        lines; ``path<TAB>line number from 1`` of each; counts by what became of the monolingual lines.
     """
-    lines = [own[row] for row in rows]
-    origins = [f"{bitext}\t{row + 1}" for row in rows]
-    begins = np.cumsum([0, *(len(side) for _, side in mono)])
-    every = [line for _, side in mono for line in side]
-    (keys,) = side_keys([every])
-    first = np.zeros(len(keys), dtype=bool)
+    n = sum(len(side) for _, side in mono)
+    keys = line_keys(counted(_every(mono), Progress("compare lines", n, unit="lines")))
+    first = np.zeros(n, dtype=bool)
     first[np.unique(keys, return_index=True)[1]] = True
     reasons = {
-        "empty": np.array([not line for line in every], dtype=bool),
+        "empty": np.fromiter((not line for line in _every(mono)), bool, n),
         "in_evaluation_set": contains(evaluation, keys),
-        "hidden_line": contains(np.unique(line_keys(lines + [own[row] for row in absent])), keys),
+        "hidden_line": contains(np.unique(line_keys(own[row] for row in (*rows, *absent))), keys),
         "duplicate": ~first,
     }
-    left = np.ones(len(keys), dtype=bool)
-    counts = {"monolingual": len(every), "hidden": len(lines)}
+    left = np.ones(n, dtype=bool)
+    counts = {"monolingual": n, "hidden": len(rows)}
     for reason, dropped in reasons.items():
         counts[reason] = int((left & dropped).sum())
         left &= ~dropped
-    for place in np.flatnonzero(left).tolist():
-        file = int(np.searchsorted(begins, place, "right")) - 1
-        lines.append(every[place])
-        origins.append(f"{mono[file][0]}\t{place - begins[file] + 1}")
-    order = np.random.default_rng(seed).permutation(len(lines))
-    return [lines[place] for place in order], [origins[place] for place in order], counts
+    places = np.flatnonzero(left)
+    order = np.random.default_rng(seed).permutation(len(rows) + len(places))
+    return HiddenText(own, bitext, rows, mono, places, order, counts)
+
+
+def _every(mono: List[Tuple[str, PackedLines]]) -> Iterator[str]:
+    return itertools.chain.from_iterable(side for _, side in mono)
 
 
 def main(args: Namespace) -> None:
@@ -153,7 +192,7 @@ def main(args: Namespace) -> None:
     evaluation = evaluation_keys(args.exclude, 1)
     keys = side_keys(sides)
     leaks = contains(evaluation, keys[0]) | contains(evaluation, keys[1])
-    full = np.array([bool(one and two) for one, two in zip(*sides)], dtype=bool)
+    full = np.fromiter((bool(one and two) for one, two in zip(*sides)), bool, len(leaks))
     parts = split(keys, full & ~leaks, args.hide, args.alone, args.keep, args.seed)
     output = Path(args.output)
     try:
@@ -173,14 +212,13 @@ def main(args: Namespace) -> None:
     for number, (code, side, path) in enumerate(zip(codes, sides, paths)):
         alone = lone[number]
         rows = np.concatenate([parts.hidden, alone])
-        text, origins, counts[f"mono.{code}"] = hidden_text(
-            side, rows, lone[1 - number], mono[code], path, evaluation, args.seed + 1 + number
-        )
+        text = hidden_text(side, rows, lone[1 - number], mono[code], path, evaluation, args.seed + 1 + number)
+        counts[f"mono.{code}"] = text.counts
         write_lines(output / f"kept.{code}", (side[row] for row in parts.kept))
         write_lines(output / f"hidden.{code}", (side[row] for row in parts.hidden))
         write_lines(output / f"alone.{code}", (side[row] for row in alone))
-        write_lines(output / f"mono.{code}", text)
-        write_lines(output / f"mono.{code}.origin.tsv", origins)
+        write_lines(output / f"mono.{code}", text.lines())
+        write_lines(output / f"mono.{code}.origin.tsv", text.origins())
     write_text(output / "hidden.json", json.dumps(counts, indent=1) + "\n")
     logger.info(
         f"hide_pairs | {len(leaks):,} pairs | hidden {len(parts.hidden):,}, one side only {args.alone:,} + "
@@ -198,8 +236,8 @@ def _require_writable_name(option: str, path: str) -> None:
         raise ConfigError(f"{option} {path!r}: the origins name this file, but its name holds a line feed; rename it.")
 
 
-def _mono(words: List[str], codes: List[str]) -> Dict[str, List[Tuple[str, List[str]]]]:
-    found: Dict[str, List[Tuple[str, List[str]]]] = {code: [] for code in codes}
+def _mono(words: List[str], codes: List[str]) -> Dict[str, List[Tuple[str, PackedLines]]]:
+    found: Dict[str, List[Tuple[str, PackedLines]]] = {code: [] for code in codes}
     for word in words:
         code, sign, path = word.partition("=")
         if not sign or code not in found or not path:

@@ -9,21 +9,21 @@ import sys
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
-from clean import line_keys, tidy
+from clean import line_keys, read_tidy
 
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error
-from fairseq_distill.formats.lines import read_lines, require_same_length, write_lines
+from fairseq_distill.formats.lines import require_same_length, write_lines
 from fairseq_distill.languages import parse_pair
 
 logger = logging.getLogger(__name__)
 
 
-def choose(first: List[str], second: List[str], n: int, min_words: int) -> Tuple[np.ndarray, np.ndarray]:
+def choose(first: Sequence[str], second: Sequence[str], n: int, min_words: int) -> Tuple[np.ndarray, np.ndarray]:
     """Which pairs to hold out, and which may be trained on.
 
     Args:
@@ -49,7 +49,7 @@ def main(args: Namespace) -> None:
     """Write the training part and the held-out parts."""
     codes = [language.code for language in parse_pair(args.pair)]
     paths = [f"{args.input}.{code}" for code in codes]
-    sides = [[tidy(line) for line in read_lines(path)] for path in paths]
+    sides = [read_tidy(path) for path in paths]
     require_same_length(paths[0], len(sides[0]), paths[1], len(sides[1]))
     wanted = _wanted(args.heldout)
     chosen, train = choose(sides[0], sides[1], sum(wanted.values()), args.min_words)
@@ -69,7 +69,7 @@ def main(args: Namespace) -> None:
         except OSError as error:
             raise disk_error(error, prefix) from error
         for code, side in zip(codes, sides):
-            write_lines(f"{prefix}.{code}", (side[row] for row in rows))
+            write_lines(f"{prefix}.{code}", (side[row] for row in map(int, rows)))
         logger.info(f"split_heldout | {prefix} | {len(rows):,} pairs")
 
 

@@ -14,7 +14,7 @@ from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.evaluation.calibration import calibrate, curve_rows, known_lines, sweep
 from fairseq_distill.formats.calibration import CURVE, NAME, Calibration, Cut, write_calibration, write_curve
 from fairseq_distill.formats.embeddings import open_embeddings, read_info, require_same_space
-from fairseq_distill.formats.lines import read_lines
+from fairseq_distill.formats.lines import PackedLines, iter_lines, read_lines
 from fairseq_distill.languages import parse_pair
 from fairseq_distill.mining.matching import RETRIEVALS
 from fairseq_distill.progress import comparing
@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
     """Sweep, choose, write and print."""
     langs = [language.code for language in parse_pair(args.pair)]
     folder = Path(args.known)
-    texts = [read_lines(folder / f"mono.{lang}") for lang in langs]
+    texts = [PackedLines(iter_lines(folder / f"mono.{lang}")) for lang in langs]
     hidden = [read_lines(folder / f"hidden.{lang}") for lang in langs]
     alone = [read_lines(path) if (path := folder / f"alone.{lang}").is_file() else [] for lang in langs]
     known = known_lines(texts[0], texts[1], (hidden[0], hidden[1]), (alone[0], alone[1]))

@@ -33,7 +33,7 @@ class KnownLines:
 
     Attributes:
         partner: int64 [N], for a hidden source line the number of its translation's text, -1 for all others.
-        tgt_text: int64 [M], number of each target line's text, equal for equal lines.
+        tgt_text: int64 [M], number of each known target line's text, equal for equal lines; -2 for unknown lines.
         src_unit: int64 [N], hidden pair or line alone that a source line belongs to, -1 for unknown lines.
         tgt_unit: int64 [M], the same for target lines; both sides of a hidden pair have its number, below ``hidden``.
         hidden, units: number of hidden pairs; of these and lines alone together.
@@ -65,8 +65,6 @@ def known_lines(
     """
     if len(hidden[0]) != len(hidden[1]) or not hidden[0]:
         raise DataError(f"{len(hidden[0]):,} hidden source lines but {len(hidden[1]):,} target lines; one pair a line.")
-    numbers: Dict[str, int] = {}
-    tgt_text = np.fromiter((numbers.setdefault(line, len(numbers)) for line in tgt), np.int64, len(tgt))
     n = len(hidden[0])
     src_units = _units(hidden[0], alone[0], n)
     tgt_units = _units(hidden[1], alone[1], n + len(alone[0]))
@@ -77,10 +75,14 @@ def known_lines(
                 f"{len(missing):,} of {len(units):,} known {name} lines are not in the text to mine, for instance "
                 f"{min(missing)!r}; hide them with data_prep/hide_pairs.py and mine what it wrote."
             )
+    numbers: Dict[str, int] = {}
+    for line in tgt:
+        if line in tgt_units:
+            numbers.setdefault(line, len(numbers))
     partner_of = {one: numbers[two] for one, two in zip(*hidden)}
     return KnownLines(
         partner=np.fromiter((partner_of.get(line, -1) for line in src), np.int64, len(src)),
-        tgt_text=tgt_text,
+        tgt_text=np.fromiter((numbers.get(line, -2) for line in tgt), np.int64, len(tgt)),
         src_unit=np.fromiter((src_units.get(line, -1) for line in src), np.int64, len(src)),
         tgt_unit=np.fromiter((tgt_units.get(line, -1) for line in tgt), np.int64, len(tgt)),
         hidden=n,

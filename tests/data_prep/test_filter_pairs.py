@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 
 import filter_pairs
 import pytest
@@ -126,3 +127,35 @@ def test_what_cannot_be_done_is_said(mined):
         run(folder, *words, "--hidden", str(folder / "mined.tsv"))
     with pytest.raises(DataError, match="Of 10 pairs none is left"):
         run(folder, *words, "--threshold", "9")
+
+
+def test_the_parts_in_which_pairs_are_worked_on_change_nothing(mined, monkeypatch):
+    folder, words = mined
+    (folder / "near.tsv").write_text("".join(f"1.{9 - i}\t{a}\t{b}\t{i + 1}\t{i + 7}\n" for i, (a, b) in enumerate(NEAR * 3)))
+    dev = write(folder / "dev.txt", DEV)
+    cases = (words, ["--mined", str(folder / "near.tsv"), "--exclude", dev])
+    found = []
+    for lines in (filter_pairs.CHUNK_LINES, 1, 4):
+        monkeypatch.setattr(filter_pairs, "CHUNK_LINES", lines)
+        monkeypatch.setattr(filter_pairs, "_LINES", lines)
+        for case in cases:
+            kept = run(folder, *case)
+            dropped = gzip.open(folder / "out.dropped.tsv.gz", "rt", encoding="utf-8").read()
+            found.append((kept, dropped, (folder / "out.lines.tsv").read_text()))
+    assert found[:2] == found[2:4] == found[4:]
+
+
+def test_a_further_pair_costs_little_more_than_its_text(tmp_path, made_up, monkeypatch):
+    monkeypatch.setattr(filter_pairs, "CHUNK_LINES", 200)
+    monkeypatch.setattr(filter_pairs, "_LINES", 200)
+    peaks = []
+    for n in (1000, 4000):
+        rows = [f"1.2\t{two}\t{one}\t{i}\t{i}" for i, (one, two) in enumerate(made_up(n), start=1)]
+        words = ["--mined", write(tmp_path / "mined.tsv", rows)]
+        tracemalloc.start()
+        try:
+            assert run(tmp_path, *words)[0]["kept"] > n / 2
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 3000 < 300, peaks

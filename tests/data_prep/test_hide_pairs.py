@@ -8,6 +8,8 @@ import pytest
 from clean import line_keys
 
 from fairseq_distill.errors import ConfigError, DataError
+from fairseq_distill.formats.lines import PackedLines
+from tests.reference import hiding as reference
 
 
 def write(path, lines):
@@ -80,6 +82,24 @@ def test_origins_lead_back_to_the_lines(tmp_path):
             assert int(number) > 0
             with open(path, encoding="utf-8") as stream:
                 assert stream.read().splitlines()[int(number) - 1] == line
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_text_is_that_of_the_slow_way(seed):
+    random = np.random.default_rng(seed)
+    words = ["", "a b", "A, b!", "c", "d d", "e", "f\u0301", "\u00fc g", "h", "i", "j"]
+    own, *sides = (list(random.choice(words, n)) for n in (9, 20, 0, 7))
+    rows, absent = np.array([4, 1, 7]), np.array([2])
+    mono = [(f"m{number}", side) for number, side in enumerate(sides)]
+    key = lambda line: int(line_keys([line])[0])  # noqa: E731
+    evaluation = {key("e"), key("nobody")}
+    packed = [(path, PackedLines(side)) for path, side in mono]
+    made = hide_pairs.hidden_text(
+        PackedLines(own), rows, absent, packed, "bi", np.array(sorted(evaluation), np.uint64), seed
+    )
+    assert (list(made.lines()), list(made.origins())) == reference.hidden_text(
+        own, rows, absent, mono, "bi", evaluation, key, seed
+    )
 
 
 def test_the_seed_decides(tmp_path):

@@ -146,6 +146,31 @@ def test_plan_runs():
 
 @pytest.mark.slow
 def test_memory_tells_what_a_line_costs():
-    found = rows(run("memory", "--sizes", "300", "600", "--dim", "16", "--steps", "fairseq-xsim", "fairseq-mine"))
-    assert {"fairseq-xsim", "fairseq-mine"} < set(found)
-    assert all(float(found[name][0].replace(",", "")) > 10 for name in ("fairseq-xsim", "fairseq-mine"))
+    steps = ["fairseq-xsim", "fairseq-mine --mode score", "calibrate_mining.py", "filter_pairs.py"]
+    found = rows(run("memory", "--sizes", "400", "600", "900", "--dim", "16", "--steps", *steps))
+    assert set(steps) < set(found) and "hide_pairs.py" not in found, "made for the calibration, not measured"
+    assert all(float(cell.replace(",", "")) > 10 for name in steps for cell in found[name][:4])
+    assert "no such step: fairseq-nothing" in run("memory", "--steps", "fairseq-nothing").stderr
+
+
+def test_memory_fits_a_line_and_says_where_there_is_none(benchmark):
+    memory, sizes = benchmark("memory"), (5000, 20000, 80000)
+    base, slope, said = memory.growth(sizes, [50 + n * 300 / 2**20 for n in sizes])
+    assert (base, slope, said) == (pytest.approx(50), pytest.approx(300), "")
+    assert memory.growth(sizes, [50, 51, 50])[2] == "", "noise of a MB is none"
+    bent = [50, 200, 210]  # a buffer that is full
+    said = memory.growth(sizes, bent)[2]
+    assert said == f"not linear: {150 * 2**20 / 15000:,.0f}, {10 * 2**20 / 60000:,.0f}"
+    table = memory.table(sizes, {"grows": [memory.Peak(one, one / 2) for one in bent], "once": [memory.Peak(70, 60)]})
+    assert table.splitlines()[3] == "| once | 70 | - | - | 60 | - | - | no lines |"
+    assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_memory_counts_a_process_and_its_children(benchmark):
+    memory, big = benchmark("memory"), "x = b'1' * (200 << 20); import time; time.sleep(1)"
+    nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {big!r}], check=True)"
+    for words in (["-c", big], ["-c", nested]):
+        found = memory.measured([sys.executable, *words])
+        assert found.peak > 200 and 200 < found.own < 270  # the peak begins with that of this process
+    with pytest.raises(SystemExit, match="failed"):
+        memory.measured([sys.executable, "-c", "raise SystemExit(1)"])

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import sys
+import tracemalloc
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,7 @@ from fairseq_distill.errors import DataError
 from fairseq_distill.formats import lines as module
 from fairseq_distill.formats.lines import (
     MappedLines,
+    PackedLines,
     count_lines,
     iter_lines,
     read_lines,
@@ -188,3 +190,28 @@ def test_mapped_lines_are_the_lines_wherever_a_scan_ends(tmp_path, monkeypatch, 
     for row in (23, 24, 1000, -1):
         with pytest.raises(IndexError, match="of 23"):
             mapped[row]
+
+
+@given(st.lists(LINE, max_size=12), st.data())
+def test_packed_lines_are_a_list(lines, data):
+    packed = PackedLines(lines)
+    assert len(packed) == len(lines) and list(packed) == lines
+    assert [packed[row] for row in range(-len(lines), len(lines))] == lines + lines
+    part = data.draw(st.slices(len(lines)))
+    assert packed[part] == lines[part]
+    for row in (len(lines), -len(lines) - 1):
+        with pytest.raises(IndexError):
+            packed[row]
+    packed.append("\u0431 \U0001f600")
+    assert packed[len(lines)] == "\u0431 \U0001f600" and packed[: len(lines)] == lines
+
+
+def test_packed_lines_take_eight_bytes_beside_the_text():
+    n, line = 20_000, "\u043d\u0435\u0431\u043e " * 5  # 45 bytes of UTF-8, 124 as a str
+    tracemalloc.start()
+    try:
+        packed = PackedLines(line for _ in range(n))
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(packed) == n and held < n * (45 + 8) * 1.2
