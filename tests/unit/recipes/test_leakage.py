@@ -69,7 +69,7 @@ def test_of_much_text_a_sample_is_looked_through_and_that_is_said(data, monkeypa
     assert swa.found.lines == 30 and "among 30 of 131 training lines, sampled)" in leakage_lines([swa])[1]
     ticks = iter(range(0, 10_000, 50))
     monkeypatch.setattr(near_duplicates, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    monkeypatch.setattr(near_duplicates, "_TIMED_CHUNK", 10)
+    monkeypatch.setattr(near_duplicates, "_CHUNK", 10)
     swa, _ = audit_training(*data, seconds=120)  # 60 s a side, and each look at the clock takes 50
     assert swa.found.lines == 20 and "among 20 of 131" in leakage_lines([swa])[1]
 
