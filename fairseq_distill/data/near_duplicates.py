@@ -8,7 +8,6 @@ comparison of all pairs would find (gram_sets.py).
 import logging
 import time
 import unicodedata
-from dataclasses import dataclass, field
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from fairseq_distill import defaults
 from fairseq_distill.data.gram_sets import GramIndex, Grams
 from fairseq_distill.errors import ConfigError
+from fairseq_distill.formats.leakage import Leakage, NearDuplicate
 from fairseq_distill.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -37,46 +37,6 @@ _LETTERS = _Letters()
 def comparable(line: str) -> str:
     """What of a line is compared; the line itself where it has no letter or digit."""
     return " ".join(unicodedata.normalize("NFKC", line).lower().translate(_LETTERS).split()) or line.strip()
-
-
-@dataclass(frozen=True)
-class NearDuplicate:
-    """A line that is in an evaluation text too, or almost.
-
-    Attributes:
-        line, evaluation_line: line numbers, from 1.
-        similarity: Jaccard index, in [threshold, 1]; 1 may still differ in case and punctuation.
-        text, evaluation_text: the lines.
-    """
-
-    line: int
-    evaluation_line: int
-    similarity: float
-    text: str
-    evaluation_text: str
-
-
-@dataclass
-class Leakage:
-    """How much of an evaluation text is in another text.
-
-    Attributes:
-        lines: lines compared; empty ones count.
-        identical: of these, lines that an evaluation line equals, but for case, punctuation and spaces.
-        near: further lines that are alike to the threshold or more.
-        evaluation_lines: lines of the evaluation text.
-        evaluation_hit: of these, lines with an identical or near line in the other text.
-        threshold: least Jaccard index.
-        examples: the first of each kind.
-    """
-
-    lines: int
-    identical: int
-    near: int
-    evaluation_lines: int
-    evaluation_hit: int
-    threshold: float
-    examples: List[NearDuplicate] = field(default_factory=list)
 
 
 class NearDuplicateIndex:

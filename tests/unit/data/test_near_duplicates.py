@@ -73,6 +73,14 @@ def test_text_of_few_templates_equals_a_comparison_of_all(threshold, n, scanned,
     assert index.audit(text).evaluation_hit == sum(hit(text, evaluation, threshold, n))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_of_equally_near_lines_the_first_is_found(seed):
+    """Words of one letter: few different similarities, many ties, bounds that are reached and bounds that are not."""
+    random = np.random.default_rng(seed)
+    evaluation, text = ([" ".join(random.choice(list("abcdefg"), random.integers(3, 9))) for _ in range(120)] for _ in range(2))
+    assert compared(NearDuplicateIndex(evaluation, 0.5, 3), text) == closest(text, evaluation, 0.5, 3)
+
+
 def test_a_line_is_compared_with_few_where_all_are_alike(monkeypatch):
     """600 x 600 lines of one template share most of their n-grams; bounds leave few of the 360,000 pairs to compare."""
     lines = [f"The mean temperature of station number {n} in the month of January was {n % 40} degrees." for n in range(1200)]
