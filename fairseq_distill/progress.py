@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 import time
-from typing import Any, Dict, Iterable, Iterator, Optional, TextIO, TypeVar
+from typing import Any, Callable, ContextManager, Dict, Iterable, Iterator, Optional, TextIO, TypeVar
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +17,7 @@ _Item = TypeVar("_Item")
 FIRST_S = 3.0  # work that is done sooner says nothing
 EVERY_S = 0.5  # between two rewritings
 HEARTBEAT_S = 600.0  # between two lines of a log that no terminal shows: it stays short, and one sees that the job lives
+_MB = 1e-6  # of a byte
 RECORD_S = 10.0  # between two records of a log that a program reads
 
 
@@ -154,8 +155,16 @@ def counted(items: Iterable[_Item], progress: Progress, every: int = 4096) -> It
 
 
 @contextlib.contextmanager
-def elapsing(what: str, stream: Optional[TextIO] = None) -> Iterator[None]:
-    """Show how long one step takes that cannot say how far it is, from another thread, as :class:`ProgressLine` does."""
+def elapsing(
+    what: str, stream: Optional[TextIO] = None, written: Optional[Callable[[], int]] = None, total: int = 0
+) -> Iterator[None]:
+    """Show how long one step takes that cannot say how far it is, from another thread, as :class:`ProgressLine` does.
+
+    Args:
+        written: bytes that are there so far, looked at now and then. While they are between 0 and ``total``, share, rate
+            and time left are shown instead.
+        total: bytes in the end, about.
+    """
     line = ProgressLine(what, "s", stream=stream, quiet=not logger.isEnabledFor(logging.INFO))
     ended = threading.Event()
 
@@ -163,11 +172,17 @@ def elapsing(what: str, stream: Optional[TextIO] = None) -> Iterator[None]:
         wait = FIRST_S
         while not ended.wait(wait):
             seconds, wait = time.monotonic() - line.started, line.every
-            if ProgressLine.records:
-                numbers = _numbers(what, "s", round(seconds, 1), None, 1.0, 1.0)
-                logger.info(f"{what} | {_clock(seconds)}", extra={"progress": numbers})
+            done = written() if written is not None else 0
+            if 0 < done < total:
+                said = described(what, "MB", done, total, done / seconds, _MB)
+                numbers = _numbers(what, "MB", done, total, done / seconds, _MB)
             else:
-                line.show(f"{what} | {_clock(seconds)}")
+                said = f"{what} | {_clock(seconds)}"
+                numbers = _numbers(what, "s", round(seconds, 1), None, 1.0, 1.0)
+            if ProgressLine.records:
+                logger.info(said, extra={"progress": numbers})
+            else:
+                line.show(said)
 
     ticking = threading.Thread(target=tick, daemon=True, name="progress")
     if line.active:
@@ -179,6 +194,24 @@ def elapsing(what: str, stream: Optional[TextIO] = None) -> Iterator[None]:
         if line.active:
             ticking.join()
         line.wipe()
+
+
+class Steps:
+    """Work of a few steps, of which most cannot say how far they are; each is shown with its number, as :func:`elapsing` does.
+
+        steps = Steps("export", 3)
+        with steps("read"):  # export | 1 of 3 | read | 0:12
+    """
+
+    def __init__(self, what: str, total: int):
+        self.what, self.total, self.begun = what, total, 0
+
+    def __call__(
+        self, name: str, written: Optional[Callable[[], int]] = None, total: int = 0
+    ) -> ContextManager[None]:
+        """The next step; see :func:`elapsing` for ``written`` and ``total``."""
+        self.begun += 1
+        return elapsing(f"{self.what} | {self.begun} of {self.total} | {name}", written=written, total=total)
 
 
 def described(what: str, unit: str, done: float, total: Optional[float], rate: float, scale: float = 1.0) -> str:

@@ -4,35 +4,15 @@ data_prep has dropped every line that equals an evaluation line in letters and d
 corpus a sample is looked at, so that this takes a minute or two at the most.
 """
 
-import json
 import random
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
 from fairseq_distill import defaults
-from fairseq_distill.data.near_duplicates import Leakage, NearDuplicateIndex
-from fairseq_distill.formats.atomic import write_text
+from fairseq_distill.data.near_duplicates import NearDuplicateIndex
+from fairseq_distill.formats.leakage import SetLeakage
 from fairseq_distill.formats.lines import iter_lines, read_lines
 from fairseq_distill.formats.manifest import Corpus, Manifest
-
-NAME = "leakage.json"
-
-
-@dataclass
-class SetLeakage:
-    """One side of an evaluation set against the training text of its language.
-
-    Attributes:
-        valid_set, lang: which side.
-        training_lines: of that language; ``found.lines`` of them were looked at.
-        found: what was found; its examples count the lines that were looked at.
-    """
-
-    valid_set: str
-    lang: str
-    training_lines: int
-    found: Leakage
 
 
 def texts_of(corpus: Corpus) -> Iterator[Tuple[str, str]]:
@@ -96,8 +76,3 @@ def leakage_lines(entries: List[SetLeakage]) -> List[str]:
             f"({one.found.identical:,} identical and {one.found.near:,} near among {looked})"
         )
     return said
-
-
-def write_leakage(path: Path, entries: List[SetLeakage]) -> None:
-    """Write the counts with examples as JSON."""
-    write_text(path, json.dumps([asdict(one) for one in entries], indent=1, ensure_ascii=False) + "\n")

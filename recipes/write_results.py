@@ -15,8 +15,7 @@ from typing import Dict, List, Optional
 
 import numpy as np
 import torch
-from leakage import NAME as LEAKAGE
-from leakage import audit_training, leakage_lines, write_leakage
+from leakage import audit_training, leakage_lines
 from plan_training import read_plan
 
 from fairseq_distill import __version__, defaults
@@ -30,6 +29,8 @@ from fairseq_distill.errors import DataError
 from fairseq_distill.evaluation.training_log import read_training_log, sentences_per_second
 from fairseq_distill.evaluation.xsim import bootstrap_interval, xsim_margins
 from fairseq_distill.formats.embeddings import open_embeddings
+from fairseq_distill.formats.leakage import NAME as LEAKAGE
+from fairseq_distill.formats.leakage import write_leakage
 from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.manifest import Corpus, read_manifest
 from fairseq_distill.formats.results import Results, TrainingFacts, XsimEntry, read_results, write_results

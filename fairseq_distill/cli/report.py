@@ -12,7 +12,8 @@ from fairseq_distill.evaluation.report_comparison import compare_runs
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "fairseq-report",
-        "Write one HTML page of a run: xsim per language and margin, training curves, mined pairs with their scores, "
+        "Write one HTML page of a run: evaluation text found in the training text, xsim per language and margin, training "
+        "curves, mined pairs with their scores, "
         "counts of the data by step, vocabulary, settings; or a page that compares several runs. A page needs no network "
         "and no other file.",
         "fairseq-report --work runs/swa --output swa.html\n"
@@ -23,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
         "--work",
         metavar="DIR",
         help="work directory of the run, as recipes/student.sh leaves it: results.json, data/manifest.json, "
-        "log/train.json.log, mined.tsv; what is missing is said on the page",
+        "log/train.json.log, mined.tsv, leakage.json; what is missing is said on the page",
     )
     which.add_argument(
         "--run",

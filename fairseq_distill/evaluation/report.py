@@ -18,13 +18,16 @@ from fairseq_distill.evaluation.report_html import (
     paragraph,
     table,
 )
+from fairseq_distill.evaluation.report_leakage import SECTION as LEAKAGE
+from fairseq_distill.evaluation.report_leakage import leakage_headline, leakage_section
 from fairseq_distill.evaluation.report_mining import mining_section
 from fairseq_distill.evaluation.report_neighbours import neighbour_data, neighbour_section
 from fairseq_distill.evaluation.report_page import page, write_page
-from fairseq_distill.evaluation.report_runs import DATA, LOG, MINED, read_run
+from fairseq_distill.evaluation.report_runs import DATA, LOG, MINED, Run, read_run
 from fairseq_distill.evaluation.report_training import training_section
 from fairseq_distill.evaluation.report_xsim import headline, main_margin, xsim_section
 from fairseq_distill.evaluation.training_log import TrainingLog, thin
+from fairseq_distill.formats import leakage as leakage_files
 from fairseq_distill.formats import results as result_files
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.manifest import Manifest
@@ -41,6 +44,7 @@ _FILES = {
     "data directory": "data",
     "training log": str(LOG),
     "mined pairs": MINED[0],
+    "leakage audit": leakage_files.NAME,
 }
 _MOST_OPTIONS = 400
 _EMBEDDED_POINTS = 100
@@ -54,7 +58,7 @@ def report(work_dir: PathLike, output: Optional[PathLike] = None) -> Path:
 
     Args:
         work_dir: as ``recipes/student.sh`` leaves it: ``results.json``, ``data/manifest.json``,
-            ``log/train.json.log``, ``mined.tsv``; each may be missing, but not all of them.
+            ``log/train.json.log``, ``mined.tsv``, ``leakage.json``; each may be missing, but not all of them.
         output: the HTML file; ``report.html`` in the work directory when not given.
     Raises:
         DataError: the directory is missing or holds nothing to report, a file in it is damaged, or the page cannot
@@ -62,7 +66,7 @@ def report(work_dir: PathLike, output: Optional[PathLike] = None) -> Path:
     """
     run = read_run(work_dir)
     results, log, mined = run.results, run.log, run.mined
-    html = _page(run.work, results, run.manifest, log, mined)
+    html = _page(run)
     path = write_page(output if output is not None else run.work / NAME, html)
     logger.info(
         f"report | {len(results.xsim)} xsim results, "
@@ -72,15 +76,15 @@ def report(work_dir: PathLike, output: Optional[PathLike] = None) -> Path:
     return path
 
 
-def _page(
-    work: Path, results: Results, manifest: Optional[Manifest], log: Optional[TrainingLog], mined: Optional[Path]
-) -> str:
+def _page(run: Run) -> str:
     """The whole page."""
+    work, results, manifest, log = run.work, run.results, run.manifest, run.log
     languages = _languages(results, manifest)
     best_update = results.training.best_update if results.training else None
-    mining, pairs = mining_section(work, results.mining, mined)
+    mining, pairs = mining_section(work, results.mining, run.mined)
     neighbours = neighbour_data(work, manifest, main_margin(results.xsim))
     sections = (
+        (LEAKAGE, "Evaluation text in training data", leakage_section(run.leakage, manifest)),
         ("xsim", "xsim", xsim_section(results.xsim)),
         ("neighbours", "Neighbours", neighbour_section(neighbours)),
         ("training", "Training", training_section(log, best_update, languages)),
@@ -91,7 +95,7 @@ def _page(
         ("files", "Files", _files(work, results)),
     )
     title, subtitle = _title(results, manifest, languages)
-    summary = headline(results.xsim) + "\n" + _facts(results, manifest, log)
+    summary = leakage_headline(run.leakage, manifest) + headline(results.xsim) + "\n" + _facts(results, manifest, log)
     data = {"run-data": _embedded(results, log), "neighbour-data": neighbours, "pair-data": pairs}
     return page("Run report", title, subtitle, summary, sections, data)
 

@@ -10,6 +10,7 @@ from fairseq_distill.evaluation.training_log import TrainingLog, read_training_l
 from fairseq_distill.formats import manifest as manifests
 from fairseq_distill.formats import results as result_files
 from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.leakage import SetLeakage, read_leakage
 from fairseq_distill.formats.lines import open_bytes
 from fairseq_distill.formats.manifest import Manifest
 from fairseq_distill.formats.results import Results
@@ -39,6 +40,7 @@ class Run:
     manifest: Optional[Manifest]
     log: Optional[TrainingLog]
     mined: Optional[Path]
+    leakage: Optional[List[SetLeakage]] = None
 
 
 def read_run(work_dir: PathLike, name: str = "") -> Run:
@@ -59,7 +61,7 @@ def read_run(work_dir: PathLike, name: str = "") -> Run:
             f"{work} holds nothing to report: neither {result_files.NAME}, {DATA / manifests.NAME}, {LOG} "
             f"nor {MINED[0]}. Run recipes/student.sh --work {work} first."
         )
-    return Run(name or work.resolve().name, work, results or Results(), manifest, log, mined)
+    return Run(name or work.resolve().name, work, results or Results(), manifest, log, mined, read_leakage(work))
 
 
 def parse_runs(specs: Sequence[str]) -> List[Tuple[str, str]]:

@@ -14,20 +14,20 @@ from fairseq_distill.embedding.fairseq_checkpoint import open_fairseq
 from fairseq_distill.embedding.student import Student
 from fairseq_distill.errors import ConfigError, DistillError
 from fairseq_distill.formats.atomic import PathLike, disk_error
-from fairseq_distill.progress import elapsing
+from fairseq_distill.progress import Steps
 
 _BLOCK = 4096  # bytes; a disk with less is full
 
 StudentOrPath = Union[Student, PathLike]
 
 
-def opened(student: StudentOrPath) -> Student:
-    """The student on the CPU in float32: as given, or of a checkpoint, a LASER3 file or an exported folder.
+def opened(student: StudentOrPath, steps: Steps) -> Student:
+    """The student on the CPU in float32, in one of the steps: as given, or of a checkpoint, a LASER3 file or an exported folder.
 
     Raises:
         ConfigError, CheckpointError: there is none.
     """
-    with elapsing("export | read"):
+    with steps("read"):
         return student if isinstance(student, Student) else open_fairseq(student, "cpu", "float32")
 
 
@@ -50,6 +50,20 @@ def check_output(output: PathLike, force: bool) -> None:
 def files_of(folder: Path) -> List[str]:
     """The names of a folder's files, those of folders in it too, relative to it and in order."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def bytes_of(student: Student) -> int:
+    """What a student's weights take in float32, with its SentencePiece model; the other files of an export are small."""
+    return len(student.state.spm) + 4 * sum(tensor.numel() for tensor in student.model.state_dict().values())
+
+
+def _bytes_of(folder: Path) -> int:
+    """What a folder's files take, while they are written and renamed."""
+    found = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            found += path.stat().st_size
+    return found
 
 
 def _is_export(path: Path) -> bool:
@@ -88,8 +102,14 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def new_folder(output: PathLike, force: bool) -> Iterator[Path]:
+def new_folder(
+    output: PathLike, force: bool, steps: Steps, name: str = "write", total: int = 0
+) -> Iterator[Path]:
     """Yield a temporary folder beside ``output``; it takes that name when the block ends well and is removed otherwise.
+
+    Args:
+        steps: the block is one of them, called ``name``, and another is what brings its files to the disk.
+        total: bytes that the block writes, about.
 
     Raises:
         ConfigError: see :func:`check_output`.
@@ -104,10 +124,11 @@ def new_folder(output: PathLike, force: bool) -> Iterator[Path]:
         temporary.mkdir()
         with contextlib.suppress(OSError):  # not every file system has locks
             lock.enter_context(_locked(temporary))
-        with elapsing(f"export | write {final.name}"):  # PyTorch and safetensors do not say how far they are
+        with steps(f"{name} {final.name}", lambda: _bytes_of(temporary), total):
             yield temporary
-            for name in files_of(temporary):  # a rename may reach the disk before the data does
-                with open(temporary / name, "rb") as written:
+        with steps("flush to the disk"):  # a rename may reach it before the data does
+            for file in files_of(temporary):
+                with open(temporary / file, "rb") as written:
                     os.fsync(written.fileno())
         if final.exists():
             os.replace(final, old)

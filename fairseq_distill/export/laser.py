@@ -18,9 +18,10 @@ from torch import Tensor
 from fairseq_distill import __version__
 from fairseq_distill.embedding.student import Student
 from fairseq_distill.errors import ConfigError
-from fairseq_distill.export.folder import StudentOrPath, check_output, new_folder, opened
+from fairseq_distill.export.folder import StudentOrPath, bytes_of, check_output, new_folder, opened
 from fairseq_distill.formats.atomic import PathLike, write_text
 from fairseq_distill.formats.dictionary import MASK, Dictionary
+from fairseq_distill.progress import Steps
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ def laser(student: StudentOrPath, output: PathLike, force: bool = False) -> List
         CheckpointError, DataError: the student cannot be read, the output not written.
     """
     check_output(output, force)
-    encoder = opened(student)
+    steps = Steps("export", 4)
+    encoder = opened(student, steps)
     problems = misfits(encoder)
     if problems:
         raise ConfigError(
@@ -51,8 +53,9 @@ def laser(student: StudentOrPath, output: PathLike, force: bool = False) -> List
             "another format: safetensors, sentence-transformers or onnx."
         )
     name = f"laser3-{encoder.state.languages[0] if len(encoder.state.languages) == 1 else 'student'}.v1"
-    content = laser_content(encoder)
-    with new_folder(output, force) as folder:
+    with steps("convert"):
+        content = laser_content(encoder)
+    with new_folder(output, force, steps, total=bytes_of(encoder)) as folder:
         torch.save(content, folder / f"{name}.pt")
         (folder / f"{name}.spm").write_bytes(encoder.state.spm)
         write_text(folder / f"{name}.cvocab", Dictionary(_pieces(encoder.state.dictionary)).text)

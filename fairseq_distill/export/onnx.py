@@ -12,9 +12,10 @@ import torch
 from fairseq_distill import __version__
 from fairseq_distill.embedding.student import Student
 from fairseq_distill.errors import ConfigError
-from fairseq_distill.export.folder import StudentOrPath, check_output, files_of, new_folder, opened
+from fairseq_distill.export.folder import StudentOrPath, bytes_of, check_output, files_of, new_folder, opened
 from fairseq_distill.formats.atomic import PathLike, write_text
 from fairseq_distill.formats.dictionary import BOS, EOS, PAD
+from fairseq_distill.progress import Steps
 from fairseq_distill.text import punctuation_rules
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,9 @@ def onnx(student: StudentOrPath, output: PathLike, force: bool = False) -> List[
     if importlib.util.find_spec("onnx") is None:
         raise ConfigError("PyTorch needs the package onnx to write this format: pip install onnx onnxruntime")
     check_output(output, force)
-    encoder = opened(student)
-    with new_folder(output, force) as folder:
+    steps = Steps("export", 3)
+    encoder = opened(student, steps)
+    with new_folder(output, force, steps, "trace and write", bytes_of(encoder)) as folder:
         write_model(encoder, folder / "model.onnx")
         write_text(folder / "config.json", json.dumps(text_path(encoder), ensure_ascii=False) + "\n")
         (folder / "spm.model").write_bytes(encoder.state.spm)

@@ -8,9 +8,10 @@ from typing import List
 from safetensors.torch import save_file
 
 from fairseq_distill.embedding.student import Student
-from fairseq_distill.export.folder import StudentOrPath, check_output, new_folder, opened
+from fairseq_distill.export.folder import StudentOrPath, bytes_of, check_output, new_folder, opened
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.student_folder import WEIGHTS, StudentFolder, write_student_folder
+from fairseq_distill.progress import Steps
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,9 @@ def safetensors(student: StudentOrPath, output: PathLike, force: bool = False) -
         CheckpointError, DataError: the student cannot be read, the output not written.
     """
     check_output(output, force)
-    encoder = opened(student)
-    with new_folder(output, force) as folder:
+    steps = Steps("export", 3)
+    encoder = opened(student, steps)
+    with new_folder(output, force, steps, total=bytes_of(encoder)) as folder:
         write_into(folder, encoder)
         names = sorted(path.name for path in folder.iterdir())
     logger.info(f"{encoder.name} | safetensors | {output}")

@@ -18,12 +18,13 @@ from torch import Tensor
 from fairseq_distill import __version__
 from fairseq_distill.embedding.student import Student
 from fairseq_distill.errors import ConfigError
-from fairseq_distill.export.folder import StudentOrPath, check_output, files_of, new_folder, opened
+from fairseq_distill.export.folder import StudentOrPath, bytes_of, check_output, files_of, new_folder, opened
 from fairseq_distill.export.hugging_face_encoder import encoder_files, with_copies
 from fairseq_distill.export.hugging_face_tokenizer import tokenizer_files
 from fairseq_distill.export.model_card import Run, model_card, read_run, run_around
 from fairseq_distill.formats.atomic import PathLike, write_text
 from fairseq_distill.modules.lexical import RATE
+from fairseq_distill.progress import Steps
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ def sentence_transformers(
         CheckpointError, DataError: the student or its run cannot be read, the output not written.
     """
     check_output(output, force)
-    encoder = opened(student)
+    steps = Steps("export", 4)
+    encoder = opened(student, steps)
     if work is not None:
         run: Optional[Run] = read_run(work, encoder)
     else:
@@ -67,9 +69,10 @@ def sentence_transformers(
             "This student cannot be a stock sentence-transformers model: it has a lexical path and pools at BOS, which its bag "
             "of pieces does not count. Export to safetensors or onnx instead."
         )
-    tokenizer, options, copies = tokenizer_files(encoder)
-    config, weights, settings = encoder_files(encoder, copies)
-    with new_folder(output, force) as folder:
+    with steps("convert"):
+        tokenizer, options, copies = tokenizer_files(encoder)
+        config, weights, settings = encoder_files(encoder, copies)
+    with new_folder(output, force, steps, total=bytes_of(encoder)) as folder:
         _write(folder / "tokenizer.json", tokenizer)
         _write(folder / "tokenizer_config.json", options)
         _write(folder / "config.json", {**config, "dtype": "float32"})

@@ -20,6 +20,7 @@ from fairseq_distill.formats import results
 from fairseq_distill.formats.atomic import atomic_path, write_text
 from fairseq_distill.formats.embeddings import open_embeddings
 from fairseq_distill.formats.partial import PartialRows
+from fairseq_distill.progress import Steps
 from tests.faults.tools import content, own_rows, own_teacher, refused
 from tests.unit.export.export_students import train_spm, write_student
 
@@ -224,7 +225,7 @@ def test_many_writers_at_once_leave_one_whole_file(tmp_path):
 
 
 def test_an_export_at_work_is_let_be_and_a_dead_one_is_swept(tmp_path):
-    with new_folder(tmp_path / "student", False) as at_work:
+    with new_folder(tmp_path / "student", False, Steps("export", 2)) as at_work:
         (at_work / "half").write_text("half")
         check_output(tmp_path / "student", False)
         assert (at_work / "half").exists()

@@ -145,6 +145,17 @@ def test_plan_runs():
 
 
 @pytest.mark.slow
+def test_near_duplicates_runs_and_says_what_is_wrong(tmp_path, benchmark):
+    (tmp_path / "t").write_text("".join(f"line {i} of a text that is the same but for {i * i}\n" for i in range(300)))
+    process = run("near_duplicates", "--lines", "200", "--evaluation", "40", "--text", str(tmp_path / "t"), *ONE)
+    assert list(rows(process)) == ["text", "50 templates", "1 template", "text of files"]
+    check = benchmark("near_duplicates").check
+    check(["the same line"], ["the same line"], np.ones(1))
+    with pytest.raises(SystemExit, match="the most alike has 1.0000"):
+        check(["the same line"], ["the same line"], np.zeros(1))
+
+
+@pytest.mark.slow
 def test_memory_tells_what_a_line_costs():
     steps = ["fairseq-xsim", "fairseq-mine --mode score", "calibrate_mining.py", "filter_pairs.py"]
     found = rows(run("memory", "--sizes", "400", "600", "900", "--dim", "16", "--steps", *steps))

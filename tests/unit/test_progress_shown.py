@@ -1,5 +1,6 @@
 """Work that takes long on large files says how far it is, with a total, and so with the time left."""
 
+import contextlib
 import threading
 
 import numpy as np
@@ -13,13 +14,19 @@ from fairseq_distill.evaluation.report import report
 from fairseq_distill.evaluation.report_paired import judge
 from fairseq_distill.evaluation.report_runs import read_run
 from fairseq_distill.export.folder import new_folder
+from fairseq_distill.export.laser import laser
+from fairseq_distill.export.onnx import onnx
+from fairseq_distill.export.safetensors import safetensors
+from fairseq_distill.export.sentence_transformers import sentence_transformers
 from fairseq_distill.formats.atomic import sha256_file
 from fairseq_distill.formats.bucc import BuccSet
 from fairseq_distill.mining.job import distinct_lines, pair_cosines
+from fairseq_distill.progress import Steps
 from fairseq_distill.teachers.store import teach
 from tests.reference.encoders import HashEncoder
 from tests.seen_progress import ends, seen_progress
 from tests.unit.evaluation.report_example import make_run
+from tests.unit.export.export_students import train_spm, write_student
 
 
 @pytest.fixture
@@ -69,14 +76,48 @@ def test_the_report_and_what_it_compares(tmp_path, seen):
     assert any(what.startswith("report | xsim of ") for what in seen(lambda: judge(read_run(work), "ratio")))
 
 
-def test_an_export_says_how_long_it_writes(tmp_path, seen):
+def test_an_export_says_how_much_it_has_written_or_how_long_it_takes(tmp_path, seen):
     def work():
-        with new_folder(tmp_path / "out", False) as folder:
-            (folder / "f").write_text("x")
-            ended.wait(0.2)
+        with new_folder(tmp_path / "out", False, Steps("export", 2), total=4_000_000) as folder:
+            ended.wait(0.1)
+            (folder / "f").write_bytes(b"x" * 1_000_000)
+            ended.wait(0.1)
+            (folder / "g").write_bytes(b"x" * 3_000_000)
+            ended.wait(0.1)
 
     ended = threading.Event()
-    assert seen(work)["export | write out"][-1]["unit"] == "s" and (tmp_path / "out" / "f").is_file()
+    shown = seen(work)["export | 1 of 2 | write out"]
+    assert (tmp_path / "out" / "f").is_file()
+    assert shown[0]["unit"] == shown[-1]["unit"] == "s", "before the first byte, and where more come than were expected"
+    part = [one for one in shown if one["unit"] == "MB"]
+    assert {one["total"] for one in part} == {4.0} and 1.0 in {one["done"] for one in part}
+    assert all(one["eta"] == pytest.approx((4 - one["done"]) / one["rate"], abs=0.06) for one in part)
+
+
+@pytest.mark.parametrize(
+    "write, steps",
+    [
+        (safetensors, ["read", "write out", "flush to the disk"]),
+        (laser, ["read", "convert", "write out", "flush to the disk"]),
+        (sentence_transformers, ["read", "convert", "write out", "flush to the disk"]),
+        (onnx, ["read", "trace and write out", "flush to the disk"]),
+    ],
+)
+def test_every_format_counts_its_steps(write, steps, tmp_path, monkeypatch):
+    if write is onnx:
+        pytest.importorskip("onnx")
+    begun = []
+
+    @contextlib.contextmanager
+    def note(what, written=None, total=0):
+        begun.append(what)
+        yield
+        if written is not None:
+            assert 0.8 * written() < total < 1.2 * written(), "the bytes that were said beforehand"
+
+    monkeypatch.setattr("fairseq_distill.progress.elapsing", note)
+    write(write_student(tmp_path / "student.pt", train_spm(), dim=128, ffn_dim=512, output_dim=128), tmp_path / "out")
+    assert begun == [f"export | {i} of {len(steps)} | {name}" for i, name in enumerate(steps, start=1)]
 
 
 def test_writing_of_vectors_that_are_there(tmp_path, seen):

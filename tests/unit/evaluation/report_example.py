@@ -14,6 +14,8 @@ import numpy as np
 
 from fairseq_distill.evaluation.report import report
 from fairseq_distill.formats.dictionary import Dictionary, read_dictionary, write_dictionary
+from fairseq_distill.formats.leakage import NAME as LEAKAGE
+from fairseq_distill.formats.leakage import Leakage, NearDuplicate, SetLeakage, write_leakage
 from fairseq_distill.formats.lines import write_lines
 from fairseq_distill.formats.manifest import Corpus, Count, Manifest, Teacher, write_manifest
 from fairseq_distill.formats.mined_pairs import MinedPair, write_mined_pairs
@@ -61,7 +63,25 @@ def make_run(work: Path, languages: Sequence[str] = ("swa",), n_updates: int = 4
         n_src=7 * n_mined, n_tgt=12 * n_mined, scores_file="scores.npy",
     )  # fmt: skip
     write_results(work, results)
+    write_leakage(work / LEAKAGE, make_leakage(languages))
     return work
+
+
+def make_leakage(languages: Sequence[str]) -> List[SetLeakage]:
+    """An invented audit: of the first language some lines are in the training text, of the others none."""
+    entries = []
+    for i, lang in enumerate(languages):
+        near = [
+            NearDuplicate(512, 4, 1.0, PAIRS[3][0].upper(), PAIRS[3][0]),
+            NearDuplicate(88, 9, 0.8421052631578947, PAIRS[8][0].replace("wengi", "wachache"), PAIRS[8][0]),
+        ]
+        found = Leakage(200_000, 1, 2, 1012, 3, 0.7, near) if i == 0 else Leakage(40_500, 0, 0, 1012, 0, 0.7)
+        entries.append(SetLeakage(f"mafand.eng-{lang}", lang, 1_204_118 if i == 0 else 40_500, found))
+        other = Leakage(200_000, 0, 0, 1012, 0, 0.7) if i else Leakage(200_000, 0, 1, 1012, 1, 0.7, [NearDuplicate(
+            7, 2, 0.7142857142857143, "The price of maize went up again.", PAIRS[1][1]
+        )])  # fmt: skip
+        entries.append(SetLeakage(f"mafand.eng-{lang}", "eng", 1_244_618, other))
+    return entries
 
 
 def make_results(languages: Sequence[str], n_updates: int = 4000) -> Results:

@@ -164,7 +164,7 @@ def test_text_of_the_data_stays_text(work):
 
 def test_sentences_carry_their_own_direction_and_language(html):
     spans = [attrs for tag, attrs in Page(html).tags if (attrs.get("class") or "").split(" ")[0] == "text"]
-    assert len(spans) == 2 * 3 * 8
+    assert len(spans) == 2 * 3 * 8 + 2 * 3, "mined pairs, and those of the audit"
     assert {attrs["dir"] for attrs in spans} == {"auto"} and {attrs["lang"] for attrs in spans} == {"swa", "eng"}
 
 
@@ -185,6 +185,7 @@ def test_half_a_surrogate_does_not_break_the_page(work):
         ("data/train.zul.bin", "The training text of zul is no longer in the data directory"),
         ("log/train.json.log", "No training log is there"),
         ("mined.tsv", "There is no mined.tsv in the work directory"),
+        ("leakage.json", "Not audited: there is no leakage.json in the work directory"),
     ],
 )
 def test_a_missing_part_is_said_in_a_sentence(work, absent, sentence):
@@ -200,7 +201,7 @@ def test_each_part_alone_makes_a_page(run_dir, tmp_path, only):
     work.mkdir()
     (shutil.copytree if (run_dir / only).is_dir() else shutil.copy)(run_dir / only, work / only)
     page = read(report(work))
-    assert page.unbalanced == [] and len([tag for tag, _ in page.tags if tag == "section"]) == 9
+    assert page.unbalanced == [] and len([tag for tag, _ in page.tags if tag == "section"]) == 10
 
 
 def test_nothing_to_report_is_an_error(tmp_path, capsys):
@@ -225,6 +226,9 @@ def test_nothing_to_report_is_an_error(tmp_path, capsys):
         ("mined.tsv", b"nan\ta\tb\n"),
         ("mined.tsv", b"1.1\t\xff\xfe\tb\n"),
         ("scores.npy", b"nonsense"),
+        ("leakage.json", b"["),
+        ("leakage.json", b"{}"),
+        ("leakage.json", b'[{"valid_set": "dev"}]'),
     ],
 )
 def test_a_damaged_file_is_named_and_the_old_page_stays(work, file, content):

@@ -7,10 +7,12 @@ import pytest
 
 from fairseq_distill.evaluation.report import report
 from fairseq_distill.evaluation.report_comparison import compare_runs
+from fairseq_distill.formats.leakage import NAME as LEAKAGE
+from fairseq_distill.formats.leakage import Leakage, NearDuplicate, write_leakage
 from fairseq_distill.formats.lines import read_lines, write_lines
 from fairseq_distill.formats.mined_pairs import MinedPair, write_mined_pairs
 from tests.browser import Browser, find_browser
-from tests.unit.evaluation.report_example import make_run
+from tests.unit.evaluation.report_example import make_leakage, make_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")]
 HOSTILE = "</script><script>window.hit=1</script><img src=x onerror=\"window.hit=1\"> '\" & ${title} \\u003c"
@@ -33,6 +35,9 @@ def page(tmp_path_factory):
     pairs = [MinedPair(1.5 - i / 500, f"chanzo {i}", f"source {i}") for i in range(60)]
     pairs[1] = MinedPair(1.499, HOSTILE, HEBREW)
     write_mined_pairs(work / "mined.tsv", pairs)
+    audit = make_leakage(["swa", "zul"])
+    audit[2].found = Leakage(40_500, 0, 2, 1012, 2, 0.7, [NearDuplicate(1, 2, 0.9, f"{HOSTILE} {i}", HEBREW) for i in range(20)])
+    write_leakage(work / LEAKAGE, audit[:3])
     return report(work)
 
 
@@ -149,6 +154,41 @@ def test_hostile_text_stays_text(opened):
     assert opened.text(".asked").startswith(HOSTILE)
     assert HOSTILE in opened.run("document.querySelectorAll('#p-list .text')[2].textContent")
     assert opened.count("img") == 0 and opened.count("script") == 4
+
+
+def test_the_audit_is_shown_before_the_numbers(opened):
+    assert opened.text("#summary p").startswith("6 of 3,036 evaluation lines are in the training text")
+    assert opened.run("document.querySelector('main section:nth-of-type(2)').id") == "leakage"
+    opened.click("#summary a")
+    assert opened.run("location.hash") == "#leakage"
+    cells = opened.run("[...document.querySelectorAll('#leakage tbody tr')].map(r => r.children[3].innerText)")
+    assert cells == ["3 lines, 0.3 %", "1 line, 0.1 %", "2 lines, 0.2 %", "not audited"]
+    seen = "document.querySelector('#leakage li:not(.head)').checkVisibility({contentVisibilityAuto: true})"
+    assert opened.run(seen) is False
+    opened.click("#leakage summary")
+    line = "[...document.querySelectorAll('#leakage .pairs')].pop().querySelectorAll('.text')"
+    assert opened.run(f"{line}[1].innerText") == f"{HOSTILE} 0" and opened.run(seen) is True
+    assert opened.run(f"getComputedStyle({line}[0]).direction") == "rtl"
+    opened.resize(360, 800, True)
+    assert opened.run("document.documentElement.scrollWidth") == 360
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_the_audit_says_is_easy_to_read(opened, scheme):
+    opened.scheme(scheme)
+    for selector in ("#summary .warning", "#summary a", "#leakage .worse", "#leakage .note"):
+        colour, ground = (
+            [int(x) for x in opened.run(f"getComputedStyle(document.querySelector('{name}')).{what}")[4:-1].split(",")]
+            for name, what in ((selector, "color"), ("body", "backgroundColor"))
+        )
+        light, dark = sorted((luminance(colour), luminance(ground)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, selector
+
+
+def luminance(colour):
+    """Relative luminance of an sRGB colour, as WCAG 2 defines it."""
+    linear = [x / 255 / 12.92 if x / 255 <= 0.04045 else ((x / 255 + 0.055) / 1.055) ** 2.4 for x in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_right_to_left_text_runs_from_the_right(opened):

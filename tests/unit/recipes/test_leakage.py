@@ -1,14 +1,13 @@
 """What is almost the same in training and evaluation text is counted before any number, and it is said what was looked at."""
 
-import json
 from types import SimpleNamespace
 
-import leakage
 import numpy as np
 import pytest
-from leakage import audit_training, leakage_lines, sample, write_leakage
+from leakage import audit_training, leakage_lines, sample
 
 from fairseq_distill.data import near_duplicates
+from fairseq_distill.formats.leakage import NAME, read_leakage, write_leakage
 from fairseq_distill.formats.manifest import Corpus, Manifest, Teacher
 
 LINE = "the president visited the city of nairobi on monday {}"
@@ -60,8 +59,7 @@ def test_both_sides_are_looked_through(data):
         "dev, eng: 2 of 20 lines have one (1 identical and 2 near among 100 training lines)",
     ]
     write_leakage(data[0] / "leakage.json", [swa, eng])
-    read = json.loads((data[0] / "leakage.json").read_text())
-    assert read[1]["found"]["examples"][0]["similarity"] == 1.0 and read[0]["training_lines"] == 131
+    assert read_leakage(data[0]) == [swa, eng] and eng.found.examples[0].similarity == 1.0
 
 
 def test_of_much_text_a_sample_is_looked_through_and_that_is_said(data, monkeypatch):
@@ -69,7 +67,7 @@ def test_of_much_text_a_sample_is_looked_through_and_that_is_said(data, monkeypa
     assert swa.found.lines == 30 and "among 30 of 131 training lines, sampled)" in leakage_lines([swa])[1]
     ticks = iter(range(0, 10_000, 50))
     monkeypatch.setattr(near_duplicates, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    monkeypatch.setattr(near_duplicates, "_TIMED_CHUNK", 10)
+    monkeypatch.setattr(near_duplicates, "_CHUNK", 10)
     swa, _ = audit_training(*data, seconds=120)  # 60 s a side, and each look at the clock takes 50
     assert swa.found.lines == 20 and "among 20 of 131" in leakage_lines([swa])[1]
 
@@ -103,4 +101,4 @@ def test_it_comes_before_the_numbers(data, monkeypatch, capsys):
     write_results.main(write_results.argparse.Namespace(work=str(work), command="", teacher=None))
     said = capsys.readouterr().out
     assert 0 < said.index("dev, eng: 2 of 20 lines have one") < said.index("the table")
-    assert (work / leakage.NAME).is_file()
+    assert (work / NAME).is_file()
