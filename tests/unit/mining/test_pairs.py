@@ -267,13 +267,19 @@ def test_not_a_number_is_refused_by_file_and_line(corpus):
 
 
 def test_what_cannot_work_is_refused_before_the_work(corpus, monkeypatch):
-    monkeypatch.setattr("fairseq_distill.mining.pairs.mine_embeddings", None)  # would be called too late
+    monkeypatch.setattr(module, "find_neighbours", None)  # the work, which none of these gets to
     with pytest.raises(DataError, match="no folder"):
         corpus.mine(output=corpus.folder / "missing" / "mined.tsv")
     with pytest.raises(DataError, match="it is a folder"):
         corpus.mine(output=corpus.folder)
     with pytest.raises(ConfigError, match="read or written already"):
         corpus.mine(output=corpus.paths[0])
+    with pytest.raises(ConfigError, match="read or written already"):
+        corpus.mine(scores=corpus.output)
+    with pytest.raises(ConfigError, match="read or written already"):
+        corpus.mine(scores=f"{corpus.output}.json", provenance=True)  # where the record goes
+    with pytest.raises(ConfigError, match="threshold is not a number"):
+        corpus.mine(threshold=float("nan"))
     with pytest.raises(ConfigError, match="'union'"):
         corpus.mine(retrieval="union")
     with pytest.raises(ConfigError, match="'cosine'"):
