@@ -257,7 +257,7 @@ def report(results: Dict[str, Dict[str, Any]], args: argparse.Namespace) -> None
 
 def main() -> None:
     """See the head of the file."""
-    from fairseq_distill.cli.sizes import byte_size
+    from fairseq_distill.cli.search_options import byte_size
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=30_000, help="sentences a side")

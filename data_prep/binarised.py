@@ -10,7 +10,7 @@ from typing import Dict, List
 from clean import data_parser
 from deduplicate import kept_sources
 from encode_spm import side_name
-from plan import read_plan
+from plan_file import read_plan
 from stamps import HERE, Stamps, Step
 from train_spm import DICTIONARY
 

@@ -20,7 +20,7 @@ from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, O
 
 import numpy as np
 from chunks import available_workers, in_chunks, ordered_map
-from plan import Plan, Source, read_plan
+from plan_file import Plan, Source, read_plan
 from stamps import HERE, PACKAGE, Stamps, Step
 
 from fairseq_distill import defaults

@@ -18,7 +18,7 @@ import numpy as np
 from chunks import CHUNK_LINES, available_workers, in_chunks, ordered_map
 from clean import CODE as CLEAN_CODE
 from clean import KEY_COLUMNS, clean_step, data_parser, join_lines, line_keys, tidy
-from plan import Plan, Source, read_plan
+from plan_file import Plan, Source, read_plan
 from stamps import HERE, Stamps, Step
 
 from fairseq_distill.cli.common import run_command

@@ -15,7 +15,7 @@ from typing import Any, Dict, List
 
 from clean import data_parser
 from deduplicate import kept_sources
-from plan import AUTO, Plan, Source, read_plan
+from plan_file import AUTO, Plan, Source, read_plan
 from stamps import PACKAGE, Stamps, Step
 from teacher_vocabulary import vocabulary_files
 

@@ -11,7 +11,7 @@ import numpy as np
 from chunks import available_workers, in_chunks, ordered_map
 from clean import data_parser
 from deduplicate import kept_sources
-from plan import Source, read_plan
+from plan_file import Source, read_plan
 from stamps import HERE, PACKAGE, Stamps, Step
 from train_spm import DICTIONARY, MODEL
 

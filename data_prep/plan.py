@@ -7,101 +7,29 @@ import math
 import os
 import re
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
+
+from plan_file import AUTO, NAME, Plan, Source
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.cli.encoder_options import PRECISIONS
 from fairseq_distill.embedding.registry import parse_spec
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.formats.atomic import PathLike, disk_error, write_text
+from fairseq_distill.formats.atomic import disk_error, write_text
 from fairseq_distill.formats.dictionary import STYLES
-from fairseq_distill.formats.json_file import from_json, load_json
 from fairseq_distill.formats.lines import require_file
 from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.languages import Language, parse_language, parse_pair
 
 logger = logging.getLogger(__name__)
 
-NAME = "plan.json"
-AUTO = "auto"
 # Words of a path that say nothing about which corpus it is.
 _GENERIC = frozenset(
     {"train", "training", "valid", "validation", "dev", "test", "devtest", "data", "bitext", "mono", "text"}
 )
-
-
-@dataclass
-class Source:
-    """One corpus as the user gave it.
-
-    Attributes:
-        id: unique within its split, e.g. ``mafand.eng-swa``.
-        kind: ``distil``, ``mask``, or ``self`` for the teacher's own language.
-        split: ``train`` or ``valid``.
-        lang: the student-side language.
-        src: file of the student side, absolute.
-        tgt_lang, tgt: language and file of the teacher side; None for ``mask``. Of ``self`` one text is both sides: its
-            ``tgt`` is None.
-    """
-
-    id: str
-    kind: str
-    split: str
-    lang: str
-    src: str
-    tgt_lang: Optional[str] = None
-    tgt: Optional[str] = None
-
-    @property
-    def name(self) -> str:
-        """``SPLIT.ID``: how its files and stamps are called."""
-        return f"{self.split}.{self.id}"
-
-    def sides(self) -> List[Tuple[str, str]]:
-        """(language, file) of the student side, and of the teacher side if there is one."""
-        both = [(self.lang, self.src)]
-        if self.tgt is not None and self.tgt_lang is not None:
-            both.append((self.tgt_lang, self.tgt))
-        return both
-
-
-@dataclass
-class Plan:
-    """All that prepare.sh was asked to do; files are absolute.
-
-    Attributes:
-        spm_size: pieces; 0: as many as data_prep/vocabulary_advice.py advises.
-        spm_temperature: of the languages' shares in the text that the vocabulary is trained on.
-        spm_model, cvocab: a vocabulary that is there already, taken instead of training one.
-        spm_ids: ``spm+1`` or ``spm+4``: the style of the dictionary where there is no ``cvocab``.
-        teacher_precision: of the teacher's matrix products, as fairseq-teach takes it.
-    """
-
-    languages: List[str]
-    teacher: str
-    teacher_lang: str
-    spm_size: int
-    increments: int
-    sources: List[Source]
-    exclude: List[str] = field(default_factory=list)
-    tlm: bool = False
-    spm_temperature: float = defaults.SPM_TEMPERATURE
-    spm_model: Optional[str] = None
-    cvocab: Optional[str] = None
-    spm_ids: str = defaults.SPM_IDS
-    teacher_precision: str = AUTO
-
-    def student_langs(self, source: Source) -> List[str]:
-        """The languages of a corpus whose text becomes the student's ids: its own, and for TLM the teacher's side."""
-        paired = self.tlm and source.split == "train" and source.kind == "distil" and source.tgt_lang is not None
-        return [source.lang] + ([str(source.tgt_lang)] if paired else [])
-
-    def split(self, split: str) -> List[Source]:
-        """The corpora of ``train`` or ``valid``, in the order given."""
-        return [source for source in self.sources if source.split == split]
 
 
 def corpus_name(path: str, languages: Sequence[str]) -> str:
@@ -272,23 +200,6 @@ def make_plan(args: argparse.Namespace) -> Plan:
     return plan
 
 
-def read_plan(data: PathLike) -> Plan:
-    """The plan of a data directory.
-
-    Raises:
-        DataError: there is none.
-    """
-    path = Path(data) / NAME
-    try:
-        return from_json(Plan, load_json(path))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; run data_prep/prepare.sh, which writes it.") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path} is not a valid plan ({error}); run data_prep/prepare.sh again.") from error
-
-
 def parser() -> argparse.ArgumentParser:
     """The options of prepare.sh, but for its stages."""
     result = make_parser(
@@ -308,6 +219,21 @@ def parser() -> argparse.ArgumentParser:
         help="of its matrix products, as fairseq-teach takes it",
     )
     add("--teacher-lang", default="eng", metavar="LANG", help="language of the teacher's side of each pair")
+    _add_corpora(result)
+    _add_vocabulary(result)
+    add(
+        "--increments",
+        type=int,
+        default=1,
+        metavar="N",
+        help="parts of a sentence that the curriculum shows; 1: wholes only",
+    )
+    return result
+
+
+def _add_corpora(result: argparse.ArgumentParser) -> None:
+    """The text to train on and to judge by."""
+    add = result.add_argument
     add(
         "--bitext",
         action="append",
@@ -343,6 +269,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="more evaluation text that must not be trained on",
     )
+
+
+def _add_vocabulary(result: argparse.ArgumentParser) -> None:
+    """The student's SentencePiece model and dictionary."""
+    add = result.add_argument
     add(
         "--spm-size",
         metavar="N|auto",
@@ -362,14 +293,6 @@ def parser() -> argparse.ArgumentParser:
         default=defaults.SPM_IDS,
         help="ids of the student's dictionary, where no .cvocab gives them: the model's + 1, or + 4 as LASER2's",
     )
-    add(
-        "--increments",
-        type=int,
-        default=1,
-        metavar="N",
-        help="parts of a sentence that the curriculum shows; 1: wholes only",
-    )
-    return result
 
 
 def main(args: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ plan=()
 while (($#)); do
   case "$1" in
     -h | --help)
-      sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      show_help
       exit 0
       ;;
     --*=*) # --option=value, as argparse takes it too

@@ -17,7 +17,7 @@ from chunks import available_workers, in_chunks, ordered_map
 from clean import data_parser, join_lines
 from deduplicate import STEP as DEDUPLICATE
 from deduplicate import kept_sources, student_sides
-from plan import Plan, read_plan
+from plan_file import Plan, read_plan
 from spm_training import DICTIONARY, MODEL, VOCABULARY, draw, train, training_lines, wanted_lines
 from stamps import HERE, PACKAGE, Stamps, Step
 from vocabulary_statistics import load_spm

@@ -7,7 +7,7 @@ from typing import Dict, List, Tuple
 import sentencepiece
 from deduplicate import STEP as DEDUPLICATE
 from deduplicate import student_sides
-from plan import Plan
+from plan_file import Plan
 from spm_training import DICTIONARY, MODEL
 from stamps import HERE, PACKAGE, Stamps, Step
 from teacher_vocabulary import teacher_vocabulary, vocabulary_files

@@ -14,7 +14,7 @@ from clean import data_parser
 from deduplicate import STEP as DEDUPLICATE
 from deduplicate import kept_sources
 from embed_teacher import embedding_files
-from plan import Plan, Source, read_plan
+from plan_file import Plan, Source, read_plan
 from stamps import Stamps
 from train_spm import DICTIONARY, MODEL, VOCABULARY
 from train_spm import STEP as TRAIN_SPM

@@ -18,7 +18,7 @@ hide=() inputs=() sweep=()
 while (($#)); do
   case "$1" in
     -h | --help)
-      sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      show_help
       exit 0
       ;;
     --*=*)

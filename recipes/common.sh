@@ -24,6 +24,10 @@ die() { # die MESSAGE: one sentence that says what is wrong and what to do, then
   exit 1
 }
 
+show_help() { # what --help prints: the comment that the calling script begins with
+  sed -n '2,${/^#/!q;/^# shellcheck/q;s/^# \{0,1\}//p}' "${BASH_SOURCE[1]}"
+}
+
 # --- the environment
 
 set_threads() { # all cores unless OMP_NUM_THREADS says otherwise (nproc heeds it, and the CPUs this process may use)

@@ -21,7 +21,7 @@ exclude=() options=() set_aside=()
 while (($#)); do
   case "$1" in
     -h | --help)
-      sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      show_help
       exit 0
       ;;
     --)

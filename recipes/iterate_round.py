@@ -6,7 +6,6 @@
 """
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -19,10 +18,10 @@ import numpy as np
 from fairseq_distill import __version__, defaults
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.formats.atomic import disk_error, sha256_file, write_text
+from fairseq_distill.formats.atomic import disk_error, sha256_file
 from fairseq_distill.formats.calibration import Calibration, Cut, Setting, read_calibration
 from fairseq_distill.formats.embeddings import open_embeddings
-from fairseq_distill.formats.json_file import from_json, read_object
+from fairseq_distill.formats.json_file import from_json, read_object, write_object
 from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.provenance import (
     Provenance,
@@ -217,7 +216,7 @@ def finish(args: argparse.Namespace) -> None:
         "stopped": None if go_on else why,
         "rounds": [asdict(one) for one in rounds],
     }
-    write_text(work / NAME, json.dumps(state, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_object(work / NAME, state)
     print(why)
 
 

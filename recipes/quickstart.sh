@@ -14,7 +14,7 @@ langs=()
 while (($#)); do
   case "$1" in
     -h | --help)
-      sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      show_help
       exit 0
       ;;
     --work | --minutes)

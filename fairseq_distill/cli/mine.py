@@ -8,7 +8,7 @@ from typing import Optional, Sequence
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import logger, make_parser, run_command, seed_number
-from fairseq_distill.cli.sizes import add_embedding_options, byte_size
+from fairseq_distill.cli.search_options import add_embedding_options, add_margin_options, byte_size
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.embeddings import open_embeddings
 from fairseq_distill.mining.choice import kinds_to_try
@@ -42,12 +42,28 @@ def _parser() -> argparse.ArgumentParser:
         help="mine: find pairs; score: score each line of a bitext, repeated lines too, and write all in file order, or "
         "those above --threshold; a pair with a blank side scores -1",
     )
+    _add_file_options(parser)
+    _add_choice_options(parser)
+    _add_output_options(parser)
+    add_embedding_options(parser)
+    _add_search_options(parser)
+    _add_plan_options(parser)
+    parser.add_argument("--json", action="store_true", help="print what was read and kept as JSON on standard output")
+    return parser
+
+
+def _add_file_options(parser: argparse.ArgumentParser) -> None:
+    """What is read and written; not ``required``, since ``--plan`` does without some."""
     parser.add_argument("--src-text", metavar="FILE", help="source text, one sentence a line; also .gz")
     parser.add_argument("--tgt-text", metavar="FILE", help="target text")
     parser.add_argument("--src-emb", metavar="FILE", help="its embeddings: .npy, or raw with --dim")
     parser.add_argument("--tgt-emb", metavar="FILE", help="embeddings of the target text")
     parser.add_argument("--output", metavar="FILE", help="mined pairs; packed if the name ends in .gz")
-    parser.add_argument("--margin", choices=MARGINS, default=defaults.MARGIN, help="how candidates are scored")
+
+
+def _add_choice_options(parser: argparse.ArgumentParser) -> None:
+    """How pairs are scored and chosen."""
+    add_margin_options(parser, MARGINS, defaults.MARGIN)
     parser.add_argument(
         "--retrieval",
         choices=RETRIEVALS,
@@ -56,19 +72,22 @@ def _parser() -> argparse.ArgumentParser:
         "max: all of these, best first, each sentence used once",
     )
     parser.add_argument(
-        "-k",
-        type=int,
-        default=defaults.NEIGHBOURHOOD,
-        metavar="K",
-        help="neighbours in the margin, and candidates of a sentence; at least 1",
-    )
-    parser.add_argument(
         "--threshold",
         type=float,
         metavar="T",
         help=f"keep pairs with a greater score; if not given {defaults.MARGIN_THRESHOLD} for the ratio (meant for k=4) "
         "and none for the other margins, whose scale depends on the encoder, nor for --mode score",
     )
+    parser.add_argument(
+        "--no-unify",
+        dest="unify",
+        action="store_false",
+        help="search all lines; otherwise blank lines are left out and of repeated lines the first stands for all",
+    )
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    """What is written of each pair."""
     parser.add_argument("--with-ids", action="store_true", help="add the two line numbers, counted from 1")
     parser.add_argument(
         "--provenance",
@@ -77,18 +96,14 @@ def _parser() -> argparse.ArgumentParser:
         "files with which SHA-256, by which encoders and with which options the pairs were made",
     )
     parser.add_argument(
-        "--no-unify",
-        dest="unify",
-        action="store_false",
-        help="search all lines; otherwise blank lines are left out and of repeated lines the first stands for all",
-    )
-    parser.add_argument(
         "--scores",
         metavar="FILE",
         help="also write the score of each sentence's best candidate, or of each pair of --mode score, to this .npy file",
     )
-    add_embedding_options(parser)
-    _add_search_options(parser)
+
+
+def _add_plan_options(parser: argparse.ArgumentParser) -> None:
+    """To learn what a run would take."""
     parser.add_argument(
         "--plan",
         action="store_true",
@@ -101,8 +116,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("N", "M", "E"),
         help="--plan for so many sources, targets, and so wide vectors, instead of the files' (their type by --dtype)",
     )
-    parser.add_argument("--json", action="store_true", help="print what was read and kept as JSON on standard output")
-    return parser
 
 
 def _add_search_options(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.common import logger, make_parser, run_command, seed_number
-from fairseq_distill.cli.sizes import add_embedding_options
+from fairseq_distill.cli.search_options import add_embedding_options, add_margin_options
 from fairseq_distill.encoder import encode_stream
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.evaluation.paired import compare
@@ -45,16 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tgt-text", metavar="FILE", help="target text, for --tgt-encoder and to compare by text")
     parser.add_argument("--src-encoder", metavar="KIND:PATH", help="embeds --src-text, in place of --src")
     parser.add_argument("--tgt-encoder", metavar="KIND:PATH", help="embeds --tgt-text, in place of --tgt")
-    parser.add_argument(
-        "--margin", choices=(*MARGINS, "all"), default=defaults.XSIM_MARGIN, help="how candidates are scored"
-    )
-    parser.add_argument(
-        "-k",
-        type=int,
-        default=defaults.NEIGHBOURHOOD,
-        metavar="K",
-        help="neighbours in the margin, and candidates of a sentence; at least 1",
-    )
+    add_margin_options(parser, (*MARGINS, "all"), defaults.XSIM_MARGIN)
     parser.add_argument("--by-index", action="store_true", help="compare line numbers, also where --tgt-text is given")
     parser.add_argument("--test", metavar="NAME", help="test set in the signature; the source file's name if not given")
     parser.add_argument("--pair", metavar="SRC-TGT", help="language pair in the signature")

@@ -28,7 +28,8 @@ def encoder_files(student: Student, copies: List[int]) -> Tuple[Json, Weights, J
 
     Args:
         student: the student, on the CPU.
-        copies: rows to be appended to the table of pieces, see :func:`hugging_face_tokenizer.tokenizer_files`.
+        copies: rows to be appended to the table of pieces, see
+            :func:`fairseq_distill.export.hugging_face_tokenizer.tokenizer_files`.
     """
     if student.model.shape.pre_norm:
         return *megatron_bert(student.model, copies), {}

@@ -3,13 +3,12 @@
 Columns of the curve: margin, k, threshold, pairs, judged, right, precision, recall, F1; one line for each threshold.
 """
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, write_text
-from fairseq_distill.formats.json_file import from_json, load_json
+from fairseq_distill.formats.json_file import from_json, load_json, require_version, write_object
 from fairseq_distill.formats.lines import iter_lines
 from fairseq_distill.formats.numbers import finite, whole
 
@@ -95,11 +94,7 @@ def write_calibration(path: PathLike, calibration: Calibration) -> None:
     """
     if not calibration.settings:
         raise DataError(f"{path} was not written: the calibration holds no setting.")
-    try:
-        text = json.dumps(asdict(calibration), indent=1, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path} was not written: {error}.") from error
-    write_text(path, text + "\n")
+    write_object(path, calibration)
 
 
 def read_calibration(path: PathLike) -> Calibration:
@@ -110,10 +105,7 @@ def read_calibration(path: PathLike) -> Calibration:
     """
     try:
         raw = load_json(path)
-        if raw.get("format_version") != FORMAT_VERSION:
-            raise DataError(
-                f"{path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}; calibrate again."
-            )
+        require_version(raw, path, FORMAT_VERSION, "calibrate again")
         calibration = from_json(Calibration, raw)
         _check(calibration)
     except OSError as error:

@@ -1,12 +1,11 @@
 """``evaluation.json``: what recipes/evaluate.sh measured, with the leakage audit before the numbers."""
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 from fairseq_distill.errors import DataError
-from fairseq_distill.formats.atomic import PathLike, write_text
-from fairseq_distill.formats.json_file import from_json, load_json
+from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.json_file import from_json, load_json, require_version, write_object
 
 NAME = "evaluation.json"
 FORMAT_VERSION = 1
@@ -86,11 +85,7 @@ def write_evaluation(path: PathLike, evaluation: Evaluation) -> None:
     for score in evaluation.scores:
         if score.metric not in METRICS or not 0 <= score.percent <= 100:
             raise DataError(f"{path} was not written: {score.metric} of {score.encoder} is {score.percent}.")
-    try:
-        text = json.dumps(asdict(evaluation), indent=1, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path} was not written: {error}.") from error
-    write_text(path, text + "\n")
+    write_object(path, evaluation)
 
 
 def read_evaluation(path: PathLike) -> Evaluation:
@@ -101,8 +96,7 @@ def read_evaluation(path: PathLike) -> Evaluation:
     """
     try:
         raw = load_json(path)
-        if raw.get("format_version") != FORMAT_VERSION:
-            raise DataError(f"{path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}.")
+        require_version(raw, path, FORMAT_VERSION, "run recipes/evaluate.sh again")
         return from_json(Evaluation, raw)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; run recipes/evaluate.sh first.") from error

@@ -1,13 +1,13 @@
 """JSON that others may have written or damaged: one kind of error, and values of the types that a dataclass says."""
 
 import json
-from dataclasses import is_dataclass
+from dataclasses import asdict, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, Type, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from fairseq_distill.errors import DataError
-from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.atomic import PathLike, write_text
 from fairseq_distill.formats.numbers import finite, whole
 
 Kind = TypeVar("Kind")
@@ -47,6 +47,35 @@ def read_object(path: PathLike, mend: str) -> Dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is missing or damaged: {error}; {mend}.") from error
     return found
+
+
+def write_object(path: PathLike, content: Any) -> None:
+    """Write a dataclass, or what JSON has, as indented JSON; read a dataclass again with :func:`from_json`.
+
+    Raises:
+        DataError: a number in it is not finite, something in it is nothing that JSON has, or the disk is full.
+    """
+    try:
+        plain = asdict(content) if is_dataclass(content) and not isinstance(content, type) else content
+        text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path} was not written: {error}.") from error
+    write_text(path, text + "\n")
+
+
+def require_version(raw: Any, path: PathLike, version: int, mend: str) -> None:
+    """Refuse an object whose ``format_version`` this version does not read.
+
+    Args:
+        mend: what to do then, for the error.
+
+    Raises:
+        DataError: it is of another version.
+        ValueError: it is no object.
+    """
+    _require(dict, raw, "it")
+    if raw.get("format_version") != version:
+        raise DataError(f"{path} has format {raw.get('format_version')}, this version reads {version}; {mend}.")
 
 
 def parse_json(text: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, write_text
-from fairseq_distill.formats.json_file import from_json, load_json
+from fairseq_distill.formats.json_file import from_json, load_json, require_version
 from fairseq_distill.formats.vocabulary import VocabularyReport, check_report
 
 NAME = "manifest.json"
@@ -128,11 +128,7 @@ def read_manifest(directory: PathLike) -> Manifest:
         )
     try:
         raw: Dict[str, Any] = load_json(path)
-        if raw.get("format_version") != FORMAT_VERSION:
-            raise DataError(
-                f"{path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}; "
-                "prepare the data again."
-            )
+        require_version(raw, path, FORMAT_VERSION, "prepare the data again")
         manifest = from_json(Manifest, raw)
         if manifest.vocabulary is not None:
             check_report(manifest.vocabulary)

@@ -21,15 +21,14 @@ below the threshold too: ``.npy`` (any float type, one dimension) or text with o
 ``histogram`` counts the same scores. The number of neighbours, ``k``, goes for all margins but ``absolute``.
 """
 
-import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from fairseq_distill.errors import DataError
-from fairseq_distill.formats.atomic import PathLike, write_text
-from fairseq_distill.formats.json_file import from_json, load_json
+from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.json_file import from_json, load_json, require_version, write_object
 
 NAME = "results.json"
 FORMAT_VERSION = 1
@@ -155,11 +154,7 @@ def write_results(work_dir: PathLike, results: Results) -> Path:
     """
     path = Path(work_dir) / NAME
     _check(results, path)
-    try:
-        text = json.dumps(asdict(results), indent=1, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path} was not written: {error}.") from error
-    write_text(path, text + "\n")
+    write_object(path, results)
     return path
 
 
@@ -174,13 +169,7 @@ def read_results(work_dir: PathLike) -> Optional[Results]:
         return None
     try:
         raw = load_json(path)
-        if not isinstance(raw, dict):
-            raise ValueError("it is not a JSON object")
-        if raw.get("format_version") != FORMAT_VERSION:
-            raise DataError(
-                f"{path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}; "
-                "run the evaluation again."
-            )
+        require_version(raw, path, FORMAT_VERSION, "run the evaluation again")
         results = from_json(Results, raw)
         _check(results, path)
     except OSError as error:

@@ -98,7 +98,7 @@ def knn_both_approximate(
         src, tgt, k, precision, names, index, progress: see :func:`fairseq_distill.mining.knn.knn_both`.
         recall: wanted share, in (0, 1], of rows whose nearest neighbour is found, in both directions.
         seed: of the rows that clusters are trained on and that recall is measured with.
-        reach: of sources and of targets, see :func:`fairseq_distill.mining.clusters.choose_visits` (infinity: everything is
+        reach: of sources and of targets, see :func:`fairseq_distill.mining.reach.choose_reach` (infinity: everything is
             compared; None: that side visits nothing); None: as far as the recall wants it.
         max_memory: bytes for work buffers, among them the rows that visit at a time: the more of them, the less often
             the other side is read. Candidates (some 200 to 600 bytes a row) and results come on top.

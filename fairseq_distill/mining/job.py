@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple, TypedDict
 
 import numpy as np
 
@@ -15,11 +15,12 @@ from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import PathLike, require_folder, sha256_file
 from fairseq_distill.formats.embeddings import open_embeddings, read_info, require_same_space
 from fairseq_distill.formats.lines import count_lines, iter_lines, require_file
-from fairseq_distill.formats.mined_pairs import MinedPair, write_mined_pairs
+from fairseq_distill.formats.mined_pairs import MinedPair, write_mined_pairs, write_scores
 from fairseq_distill.formats.mining_record import MiningRecord, describe_side, record_path, write_record
 from fairseq_distill.mining.approximate import ApproximateReport
 from fairseq_distill.mining.margin import MARGINS
 from fairseq_distill.mining.rows import UnitRows, Workers, exact_cosines
+from fairseq_distill.mining.screen import Progress as SearchProgress
 from fairseq_distill.mining.search import check_search
 from fairseq_distill.progress import Progress, counted
 
@@ -28,6 +29,40 @@ logger = logging.getLogger(__name__)
 _DIGEST = 16  # bytes; two different lines of one corpus never share 128 bits
 _LINES_AT_A_TIME = 1 << 16
 _PAIRS_AT_A_TIME = 1 << 18  # whose cosines are measured between two looks at the memory
+
+
+class RunOptions(TypedDict, total=False):
+    """What mining and scoring take alike; none of it has to be given.
+
+    Attributes:
+        scores: a ``.npy`` file for scores, whatever the threshold: those of every sentence's best candidate, or of every pair
+            that is only scored.
+        with_ids: add the line numbers, from 1.
+        provenance: add the line numbers, the cosine and a hash of each line (:mod:`fairseq_distill.formats.mined_pairs`),
+            and say in ``OUTPUT.json`` of what was mined and how (:mod:`fairseq_distill.formats.mining_record`).
+        unify: search among distinct lines that are not blank, each represented by its first occurrence; the default.
+            Repeated lines would be one another's rivals, fill the neighbourhoods that the margin compares with, and come
+            out as repeated pairs. Line numbers still count in the file.
+        force: mine even if the sidecars say that the teacher spaces differ or that a text is not the one embedded.
+        dim, dtype: of LASER's raw embedding files.
+        max_memory, precision, progress: of the search, see :func:`fairseq_distill.mining.knn.knn_both`.
+        search, recall, seed, device: which search, see :func:`fairseq_distill.mining.search.find_neighbours`.
+    """
+
+    scores: Optional[PathLike]
+    with_ids: bool
+    provenance: bool
+    unify: bool
+    force: bool
+    dim: Optional[int]
+    dtype: Optional[str]
+    max_memory: int
+    precision: str
+    progress: Optional[SearchProgress]
+    search: str
+    recall: float
+    seed: int
+    device: str
 
 
 @dataclass(frozen=True)
@@ -100,28 +135,41 @@ class Side:
 
 @dataclass(frozen=True)
 class Job:
-    """A run whose files are checked and open, and how its pairs are to be written."""
+    """A run whose files are checked and open, how its pairs are to be written, and the options of its search."""
 
     src: Side
     tgt: Side
     output: PathLike
+    scores: Optional[PathLike]
     with_ids: bool
     provenance: bool
+    search: Dict[str, Any]
     options: Dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     @property
+    def names(self) -> Tuple[str, str]:
+        """What errors call the two sides: their embedding files."""
+        return str(self.src.embeddings), str(self.tgt.embeddings)
+
+    @property
     def search_options(self) -> Dict[str, Any]:
-        """What a search wants to know of both sides."""
-        names = str(self.src.embeddings), str(self.tgt.embeddings)
-        return {"names": names, "index": (self.src.index, self.tgt.index)}
+        """What :func:`fairseq_distill.mining.search.find_neighbours` is told beside the rows and k."""
+        return {**self.search, "names": self.names, "index": (self.src.index, self.tgt.index)}
 
     def cosines(self, src_ids: np.ndarray, tgt_ids: np.ndarray, what: str) -> np.ndarray:
         """float32 [P]: :func:`pair_cosines` of lines counted from 0."""
-        return pair_cosines(self.src.rows, self.tgt.rows, src_ids, tgt_ids, self.search_options["names"], what)
+        return pair_cosines(self.src.rows, self.tgt.rows, src_ids, tgt_ids, self.names, what)
 
-    def finish(self, pairs: Iterable[MinedPair], **found: Any) -> MiningResult:
-        """Write the pairs and, with provenance, the record beside them; ``found`` is what the job does not know."""
+    def finish(self, pairs: Iterable[MinedPair], scores: np.ndarray, **found: Any) -> MiningResult:
+        """Write the scores where they are wanted, the pairs and, with provenance, the record beside them.
+
+        Args:
+            scores: float32, see :class:`RunOptions`.
+            found: what else the result says and the job does not know.
+        """
+        if self.scores is not None:
+            write_scores(self.scores, scores)
         if self.provenance:
             record_path(self.output).unlink(missing_ok=True)  # it would be of other pairs
         count = write_mined_pairs(self.output, pairs, self.with_ids, self.provenance)
@@ -146,24 +194,23 @@ def open_job(
     texts: Tuple[PathLike, PathLike],
     embeddings: Tuple[PathLike, PathLike],
     output: PathLike,
-    scores: Optional[PathLike],
     *,
-    with_ids: bool,
-    provenance: bool,
-    unify: bool,
-    force: bool,
-    dim: Optional[int],
-    dtype: Optional[str],
-    search: Dict[str, Any],
+    scores: Optional[PathLike] = None,
+    with_ids: bool = False,
+    provenance: bool = False,
+    unify: bool = True,
+    force: bool = False,
+    dim: Optional[int] = None,
+    dtype: Optional[str] = None,
+    **search: Any,
 ) -> Job:
     """Check the files of a run, refuse what would be refused after the work, and open both sides.
 
-    Args:
-        search: options of :func:`fairseq_distill.mining.search.find_neighbours`; others: see
-            :func:`fairseq_distill.mining.pairs.mine`.
+    The options are those of :class:`RunOptions`, with their defaults; ``search`` holds those of the search, whose
+    defaults are :func:`fairseq_distill.mining.search.find_neighbours`'s.
 
     Raises:
-        DataError, ConfigError: as there.
+        DataError, ConfigError: as :func:`fairseq_distill.mining.pairs.mine`.
     """
     started = time.monotonic()
     recall, seed = search.get("recall", defaults.RECALL), search.get("seed", defaults.SEARCH_SEED)
@@ -172,7 +219,8 @@ def open_job(
     _check_paths([*texts, *embeddings], outputs)
     require_same_space(*embeddings, force)
     src, tgt = (open_side(*files, unify, force, dim, dtype) for files in zip(texts, embeddings))
-    return Job(src, tgt, output, with_ids, provenance, {"unify": unify, "recall": recall, "seed": seed}, started)
+    noted = {"unify": unify, "recall": recall, "seed": seed}
+    return Job(src, tgt, output, scores, with_ids, provenance, search, noted, started)
 
 
 def check_scoring(margin: str, k: int) -> None:

@@ -2,15 +2,15 @@
 
 import logging
 import math
-from typing import Any, Iterator, Optional, Tuple
+from typing import Iterator, Optional, Tuple, Unpack
 
 import numpy as np
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.atomic import PathLike
-from fairseq_distill.formats.mined_pairs import MinedPair, write_scores
-from fairseq_distill.mining.job import Job, MiningResult, check_scoring, lines_at, open_job
+from fairseq_distill.formats.mined_pairs import MinedPair
+from fairseq_distill.mining.job import Job, MiningResult, RunOptions, check_scoring, lines_at, open_job
 from fairseq_distill.mining.knn import Neighbours
 from fairseq_distill.mining.margin import best_candidates, neighbourhood_means, warn_of_weak_neighbourhoods
 from fairseq_distill.mining.matching import RETRIEVALS, ScoredPairs, retrieve
@@ -32,14 +32,7 @@ def mine(
     retrieval: str = defaults.RETRIEVAL,
     k: int = defaults.NEIGHBOURHOOD,
     threshold: Optional[float] = None,
-    scores: Optional[PathLike] = None,
-    with_ids: bool = False,
-    provenance: bool = False,
-    unify: bool = True,
-    force: bool = False,
-    dim: Optional[int] = None,
-    dtype: Optional[str] = None,
-    **search: Any,
+    **options: Unpack[RunOptions],
 ) -> MiningResult:
     """Mine two texts and write ``score<TAB>source<TAB>target``, best first.
 
@@ -54,16 +47,7 @@ def mine(
         k: neighbours in the margin, and candidates of a sentence.
         threshold: only pairs with a greater score; None: defaults.MARGIN_THRESHOLD for the ratio, and for the other
             margins, whose scale depends on the encoder, no threshold.
-        scores: a ``.npy`` file for the score of every sentence's best candidate, whatever the threshold.
-        with_ids: add the line numbers, from 1.
-        provenance: add the line numbers, the cosine and a hash of each line (:mod:`fairseq_distill.formats.mined_pairs`),
-            and say in ``OUTPUT.json`` of what was mined and how (:mod:`fairseq_distill.formats.mining_record`).
-        unify: search among distinct lines that are not blank, each represented by its first occurrence. Repeated lines
-            would be one another's rivals, fill the neighbourhoods that the margin compares with, and come out as
-            repeated pairs. Line numbers still count in the file.
-        force: mine even if the sidecars say that the teacher spaces differ or that a text is not the one embedded.
-        search: max_memory, precision, search, recall, seed, device and progress of
-            :func:`fairseq_distill.mining.search.find_neighbours`.
+        options: see :class:`fairseq_distill.mining.job.RunOptions`.
 
     Raises:
         DataError: a file is missing, damaged, does not fit its partner, or holds NaN; the output cannot be written.
@@ -72,18 +56,13 @@ def mine(
     _check_options(margin, retrieval, k)
     if threshold is not None and math.isnan(threshold):
         raise ConfigError("The threshold is not a number (nan), and no score is greater; give one, or leave it out.")
-    job = open_job(
-        (src_text, tgt_text), (src_embeddings, tgt_embeddings), output, scores,
-        with_ids=with_ids, provenance=provenance, unify=unify, force=force, dim=dim, dtype=dtype, search=search,
-    )  # fmt: skip
+    job = open_job((src_text, tgt_text), (src_embeddings, tgt_embeddings), output, **options)
     threshold = defaults.MARGIN_THRESHOLD if threshold is None and margin == "ratio" else threshold
-    found = neighbourhoods(job.src.rows, job.tgt.rows, k, margin, retrieval, {**search, **job.search_options})
+    found = neighbourhoods(job.src.rows, job.tgt.rows, k, margin, retrieval, job.search_options)
     sizes = job.src.searched, job.tgt.searched
     pairs, best = _choose_pairs(found, sizes, margin, retrieval, -np.inf if threshold is None else threshold)
-    if scores is not None:
-        write_scores(scores, best)
     how = {"margin": margin, "retrieval": retrieval, "k": k, "threshold": threshold}
-    return job.finish(_with_text(pairs, job), **how, search=found.search, approximate=found.report)
+    return job.finish(_with_text(pairs, job), best, **how, search=found.search, approximate=found.report)
 
 
 def mine_embeddings(

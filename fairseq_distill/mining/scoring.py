@@ -1,14 +1,14 @@
 """Scoring of a bitext that is there: line i of one text translates line i of the other, and each pair gets its margin score."""
 
-from typing import Any, Iterator, Optional, Tuple
+from typing import Iterator, Optional, Tuple, Unpack
 
 import numpy as np
 
 from fairseq_distill import defaults
 from fairseq_distill.formats.atomic import PathLike
 from fairseq_distill.formats.lines import iter_lines, require_same_length
-from fairseq_distill.formats.mined_pairs import MinedPair, write_scores
-from fairseq_distill.mining.job import Job, MiningResult, Side, check_scoring, open_job
+from fairseq_distill.formats.mined_pairs import MinedPair
+from fairseq_distill.mining.job import Job, MiningResult, RunOptions, Side, check_scoring, open_job
 from fairseq_distill.mining.knn import Neighbours
 from fairseq_distill.mining.margin import margin_scores, neighbourhood_means, warn_of_weak_neighbourhoods
 from fairseq_distill.mining.pairs import neighbourhoods
@@ -28,14 +28,7 @@ def score(
     margin: str = defaults.MARGIN,
     k: int = defaults.NEIGHBOURHOOD,
     threshold: Optional[float] = None,
-    scores: Optional[PathLike] = None,
-    with_ids: bool = False,
-    provenance: bool = False,
-    unify: bool = True,
-    force: bool = False,
-    dim: Optional[int] = None,
-    dtype: Optional[str] = None,
-    **search: Any,
+    **options: Unpack[RunOptions],
 ) -> MiningResult:
     """Score each line of a bitext and write ``score<TAB>source<TAB>target`` in the order of the lines.
 
@@ -46,28 +39,22 @@ def score(
     Args:
         src_text, tgt_text: two texts of equally many lines.
         threshold: only pairs with a greater score; None: all, so that line i of the output is line i of the texts.
-        scores: a ``.npy`` file for the scores of all lines, float32 [N], whatever the threshold.
-        unify: neighbourhoods among distinct lines that are not blank. Each repeated line is scored all the same, with the
-            vector of its first occurrence; a pair with a blank side has the score and the cosine BLANK.
+        options: see :class:`fairseq_distill.mining.job.RunOptions`. With ``unify`` each repeated line is scored all the same,
+            with the vector of its first occurrence; a pair with a blank side has the score and the cosine BLANK.
 
     Raises:
         DataError: also when the texts differ in their number of lines.
     """
     check_scoring(margin, k)
-    job = open_job(
-        (src_text, tgt_text), (src_embeddings, tgt_embeddings), output, scores,
-        with_ids=with_ids, provenance=provenance, unify=unify, force=force, dim=dim, dtype=dtype, search=search,
-    )  # fmt: skip
+    job = open_job((src_text, tgt_text), (src_embeddings, tgt_embeddings), output, **options)
     require_same_length(src_text, job.src.lines, tgt_text, job.tgt.lines)
     found = Found(None, None, "exact")
     if margin != "absolute":
-        found = neighbourhoods(job.src.rows, job.tgt.rows, k, margin, "max", {**search, **job.search_options})
+        found = neighbourhoods(job.src.rows, job.tgt.rows, k, margin, "max", job.search_options)
     given, cosines = _given_scores(job, found, margin)
-    if scores is not None:
-        write_scores(scores, given)
     kept = given > (-np.inf if threshold is None else threshold)
     how = {"margin": margin, "retrieval": "given", "k": k, "threshold": threshold, "mode": "score"}
-    return job.finish(_with_text(job, given, cosines, kept), **how, search=found.search, approximate=found.report)
+    return job.finish(_with_text(job, given, cosines, kept), given, **how, search=found.search, approximate=found.report)
 
 
 def _given_scores(job: Job, found: Found, margin: str) -> Tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from fairseq_distill import __version__, defaults
 from fairseq_distill.cli.common import make_parser, run_command, seed_number
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.evaluation.training_log import VALID, read_training_log
-from fairseq_distill.formats.atomic import write_text
+from fairseq_distill.formats.json_file import write_object
 from fairseq_distill.formats.lines import count_lines, read_lines, require_same_length
 
 logger = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ def main(args: argparse.Namespace) -> None:
             **{package: metadata.version(package) for package in ("torch", "sacrebleu", "sentencepiece")},
         },
     }
-    write_text(work / "results.json", json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_object(work / "results.json", results)
     print_table(systems, args.pair, len(references), signatures)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import clean
 import numpy as np
-import plan
+import plan_file
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -106,7 +106,7 @@ def test_script_of_an_unknown_language_is_the_texts_own(tmp_path):
 
 
 def source_of(tmp_path, split="train"):
-    return plan.Source("c.eng-swa", "distil", split, "swa", str(tmp_path / "c.swa"), "eng", str(tmp_path / "c.eng"))
+    return plan_file.Source("c.eng-swa", "distil", split, "swa", str(tmp_path / "c.swa"), "eng", str(tmp_path / "c.eng"))
 
 
 def cleaned(tmp_path, workers, split="train"):

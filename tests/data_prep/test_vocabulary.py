@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import encode_spm
 import numpy as np
-import plan
+import plan_file
 import pytest
 import sentencepiece
 import spm_training
@@ -36,10 +36,10 @@ ODD_LINES = [
 
 def data_directory(folder, texts, size=60):
     """What stage 1 leaves of one corpus a language, and its plan."""
-    sources = [plan.Source(f"c.{lang}", "mask", "train", lang, f"/raw/{lang}") for lang in texts]
-    made = plan.Plan(list(texts), "sbert:x", "eng", size, 1, sources)
+    sources = [plan_file.Source(f"c.{lang}", "mask", "train", lang, f"/raw/{lang}") for lang in texts]
+    made = plan_file.Plan(list(texts), "sbert:x", "eng", size, 1, sources)
     (folder / "clean").mkdir(parents=True, exist_ok=True)
-    (folder / plan.NAME).write_text(json.dumps(asdict(made)))
+    (folder / plan_file.NAME).write_text(json.dumps(asdict(made)))
     counts = []
     for source in sources:
         lines = texts[source.lang]

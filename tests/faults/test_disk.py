@@ -74,7 +74,7 @@ def command(name, given, folder):
     if name == "text":
         return _raising(lambda: write_text(folder / "o.json", "x" * 200_000)), []
     from clean import clean_corpus
-    from plan import Source
+    from plan_file import Source
 
     outputs = [folder / part for part in ("out", "dropped.gz", "keys")]
     return _raising(lambda: clean_corpus(Source("x", "mask", "train", "swa", str(given / "a")), outputs, 1)), []

@@ -132,7 +132,7 @@ def do_mine(folder, given):
 
 def do_clean(folder, given):
     from clean import clean_corpus
-    from plan import Source
+    from plan_file import Source
     from stamps import Stamps, Step
 
     outputs = [folder / name for name in ("out", "dropped.gz", "keys")]

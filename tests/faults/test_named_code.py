@@ -41,7 +41,7 @@ def judged_run(folder, spec):
 def planned_data(folder, spec):
     """A data directory whose plan names the teacher; returns the program and words that embed its side."""
     import embed_teacher
-    from plan import Plan, Source
+    from plan_file import Plan, Source
     from stamps import Stamps, Step
 
     source = Source("a", "distil", "valid", "swa", "x.swa", "eng", "x.eng")

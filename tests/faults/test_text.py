@@ -152,7 +152,7 @@ def test_cleaning_keeps_or_drops_every_line_once(name, light, tmp_path, monkeypa
     raw, lines = ODD[name]
     monkeypatch.syspath_prepend(str(REPO / "data_prep"))
     from clean import clean_corpus
-    from plan import Source
+    from plan_file import Source
 
     for side in ("swa", "eng"):
         (tmp_path / side).write_bytes(raw if side == "swa" else b"An English sentence of some length\n" * len(lines))
@@ -218,7 +218,7 @@ def test_bytes_that_are_no_text_are_named(name, command, tmp_path, capsys, monke
     else:
         monkeypatch.syspath_prepend(str(REPO / "data_prep"))
         from clean import clean_corpus
-        from plan import Source
+        from plan_file import Source
 
         source = Source("x", "mask", "train", "swa", str(text))
         with pytest.raises(DataError, match=said):

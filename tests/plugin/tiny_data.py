@@ -14,6 +14,7 @@ import sentencepiece
 import torch
 from fairseq.data.indexed_dataset import MMapIndexedDatasetBuilder
 
+from fairseq_distill.data.parts import cut_words
 from fairseq_distill.formats.dictionary import read_dictionary, write_dictionary
 from fairseq_distill.formats.embeddings import EmbeddingInfo, EmbeddingWriter, write_info
 from fairseq_distill.formats.lines import write_lines
@@ -23,6 +24,7 @@ from fairseq_distill.text import NORMALISER, StudentTokenizer
 REPO = Path(__file__).resolve().parents[2]
 WORDS = "lala kufi moso tene wiru basha dogo nyumba kitu samaki jua mvua shamba pepo".split()
 ENGLISH = "sleep door many four fish big small house thing river sun rain field wind".split()
+MIRRORED = [word[::-1] for word in WORDS]  # of the second language
 DIM = 8
 PARTS = 3  # of the curriculum
 
@@ -51,71 +53,17 @@ def make_data(folder, mono=None, read_english=False):
     rng = random.Random(1)
     for name in ("bin", "teacher", "clean"):
         (folder / name).mkdir(parents=True)
-
-    def lines(n):
-        return [[rng.randrange(len(WORDS)) for _ in range(rng.randint(2, 9))] for _ in range(n)]
-
-    texts = {
-        ("train", "aaa"): lines(150),
-        ("train", "bbb"): lines(60),
-        ("valid", "aaa"): lines(30),
-        ("valid", "bbb"): lines(20),
-    }
-    mono = mono or [" ".join(WORDS[w] for w in line) for line in lines(80)]
-    own = [" ".join(ENGLISH[w] for w in line) for line in lines(90)] if read_english else []
-
-    def foreign(line, lang):
-        return " ".join(WORDS[w] if lang == "aaa" else WORDS[w][::-1] for w in line)
-
-    written = {key: [foreign(line, key[1]) for line in value] for key, value in texts.items()}
-    write_lines(
-        folder / "spm.txt",
-        [line for key, value in written.items() if key[0] == "train" for line in value] + mono + 3 * own,
-    )
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "spm.txt"),
-        model_prefix=str(folder / "spm"),
-        vocab_size=140 if read_english else 70,
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
-    spm = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spm.model"))
-    write_dictionary(folder / "dict.txt", [spm.id_to_piece(i) for i in range(3, spm.get_piece_size())])
-    tokenizer = StudentTokenizer((folder / "spm.model").read_bytes(), read_dictionary(folder / "dict.txt"))
-    corpora = []
-    for (split, lang), numbers in texts.items():
-        name = f"{split}.{lang}"
-        english = [" ".join(ENGLISH[w] for w in line) for line in numbers]
-        write_lines(folder / f"clean/{name}.{lang}", written[split, lang])
-        write_lines(folder / f"clean/{name}.eng", english)
-        _binarise(folder / f"bin/{name}", tokenizer.encode(written[split, lang]))
-        tgt = None
-        if read_english and split == "train":
-            tgt = f"bin/{name}.eng"
-            _binarise(folder / tgt, tokenizer.encode(english))
-        teacher = []
-        for part in range(1, PARTS + 1) if split == "train" else [PARTS]:
-            rows = _teacher_rows([" ".join(line.split()[: -(-len(line.split()) * part // PARTS)]) for line in english])
-            file = f"teacher/{name}.part{part}.npy"
-            with EmbeddingWriter(folder / file, len(rows), DIM) as writer:
-                writer.write(rows)
-            write_info(folder / file, EmbeddingInfo("test", "test:space", "none"))
-            teacher.append(file)
-        corpora.append(
-            Corpus(
-                name,
-                "distil",
-                split,
-                lang,
-                len(numbers),
-                f"bin/{name}",
-                f"clean/{name}.{lang}",
-                "eng",
-                f"clean/{name}.eng",
-                teacher,
-                tgt,
-            )
-        )
+    sizes = {("train", "aaa"): 150, ("train", "bbb"): 60, ("valid", "aaa"): 30, ("valid", "bbb"): 20}
+    numbers = {key: _random_lines(rng, n) for key, n in sizes.items()}
+    mono = mono or _text(_random_lines(rng, 80), WORDS)
+    own = _text(_random_lines(rng, 90), ENGLISH) if read_english else []
+    foreign = {key: _text(lines, WORDS if key[1] == "aaa" else MIRRORED) for key, lines in numbers.items()}
+    seen = [line for (split, _), lines in foreign.items() if split == "train" for line in lines] + mono + 3 * own
+    tokenizer = _train_tokenizer(folder, seen, 140 if read_english else 70)
+    corpora = [
+        _pairs(folder, split, lang, foreign[split, lang], _text(lines, ENGLISH), tokenizer, read_english)
+        for (split, lang), lines in numbers.items()
+    ]
     write_lines(folder / "clean/mono.aaa", mono)
     _binarise(folder / "bin/mono", tokenizer.encode(mono))
     corpora.append(Corpus("mono", "mask", "train", "aaa", len(mono), "bin/mono", "clean/mono.aaa"))
@@ -126,16 +74,60 @@ def make_data(folder, mono=None, read_english=False):
     return folder
 
 
+def _random_lines(rng, n):
+    """Lines of 2 to 9 words, as numbers of words."""
+    return [[rng.randrange(len(WORDS)) for _ in range(rng.randint(2, 9))] for _ in range(n)]
+
+
+def _text(lines, words):
+    return [" ".join(words[number] for number in line) for line in lines]
+
+
+def _train_tokenizer(folder, lines, size):
+    """A vocabulary of these lines in ``spm.model`` and ``dict.txt``."""
+    write_lines(folder / "spm.txt", lines)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "spm.txt"),
+        model_prefix=str(folder / "spm"),
+        vocab_size=size,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    spm = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spm.model"))
+    write_dictionary(folder / "dict.txt", [spm.id_to_piece(i) for i in range(3, spm.get_piece_size())])
+    return StudentTokenizer((folder / "spm.model").read_bytes(), read_dictionary(folder / "dict.txt"))
+
+
+def _pairs(folder, split, lang, foreign, english, tokenizer, read_english):
+    """A corpus to distil: both sides, and the teacher's rows for each part of the curriculum, of a valid set for the whole."""
+    name, tgt = f"{split}.{lang}", None
+    write_lines(folder / f"clean/{name}.{lang}", foreign)
+    write_lines(folder / f"clean/{name}.eng", english)
+    _binarise(folder / f"bin/{name}", tokenizer.encode(foreign))
+    if read_english and split == "train":
+        tgt = f"bin/{name}.eng"
+        _binarise(folder / tgt, tokenizer.encode(english))
+    teacher = _embed_parts(folder, name, english, range(1, PARTS + 1) if split == "train" else [PARTS])
+    texts = f"clean/{name}.{lang}", "eng", f"clean/{name}.eng"
+    return Corpus(name, "distil", split, lang, len(english), f"bin/{name}", *texts, teacher, tgt)
+
+
+def _embed_parts(folder, name, english, parts):
+    """The files of the teacher's rows for some parts of the lines."""
+    files = [f"teacher/{name}.part{part}.npy" for part in parts]
+    for part, file in zip(parts, files):
+        with EmbeddingWriter(folder / file, len(english), DIM) as writer:
+            writer.write(_teacher_rows([cut_words(line, part, PARTS) for line in english]))
+        write_info(folder / file, EmbeddingInfo("test", "test:space", "none"))
+    return files
+
+
 def _own_language(folder, lines, tokenizer):
     """A corpus of the teacher's language, with its rows for each part of the curriculum."""
     write_lines(folder / "clean/own.eng", lines)
     _binarise(folder / "bin/own", tokenizer.encode(lines))
-    names = [f"teacher/own.part{part}.npy" for part in range(1, PARTS + 1)]
-    for part, name in enumerate(names, start=1):
-        with EmbeddingWriter(folder / name, len(lines), DIM) as writer:
-            writer.write(_teacher_rows([" ".join(s.split()[: -(-len(s.split()) * part // PARTS)]) for s in lines]))
-        write_info(folder / name, EmbeddingInfo("test", "test:space", "none"))
-    return Corpus("own", "self", "train", "eng", len(lines), "bin/own", "clean/own.eng", "eng", "clean/own.eng", names)
+    files = _embed_parts(folder, "own", lines, range(1, PARTS + 1))
+    return Corpus("own", "self", "train", "eng", len(lines), "bin/own", "clean/own.eng", "eng", "clean/own.eng", files)
 
 
 def run(words):

@@ -1,5 +1,6 @@
-"""The documentation holds: links to headings find them, and every command in it has only options that exist."""
+"""The documentation holds: links and names lead somewhere, and every command in it has only options that exist."""
 
+import ast
 import importlib
 import re
 import shlex
@@ -8,8 +9,8 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).parents[2]
-FOLDERS = ("docs", "recipes", "data_prep")
-PAGES = sorted([REPO / "README.md", REPO / "CONTRIBUTING.md", *(page for name in FOLDERS for page in (REPO / name).glob("*.md"))])
+FOLDERS = ("docs", "recipes", "data_prep")  # with the folder of each family
+PAGES = sorted([REPO / "README.md", REPO / "CONTRIBUTING.md", *(page for name in FOLDERS for page in (REPO / name).rglob("*.md"))])
 PARSERS = {
     "fairseq-embed": ("embed", "make_embed_parser"), "fairseq-teach": ("teach", "make_teach_parser"),
     "fairseq-export": ("export", "make_export_parser"), "fairseq-doctor": ("doctor", "make_doctor_parser"),
@@ -44,6 +45,23 @@ def test_every_link_to_a_heading_finds_it(page):
         if path.suffix == ".md" and (not path.exists() or anchor not in anchors(path)):
             broken.append(f"{file}#{anchor}")
     assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPO).as_posix())
+def test_every_link_to_a_file_finds_it(page):
+    links = re.findall(r"\]\((?!\w+:)([^)\s#]+)", FENCE.sub("", page.read_text(encoding="utf-8")))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_python_in_the_pages_imports_what_there_is():
+    found = set()
+    for page in PAGES:
+        for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
+            for node in ast.walk(ast.parse(block)) if language == "python" else ():
+                if isinstance(node, ast.ImportFrom) and node.module.startswith("fairseq_distill"):
+                    found |= {(node.module, alias.name) for alias in node.names}
+    missing = [name for name in sorted(found) if not hasattr(importlib.import_module(name[0]), name[1])]
+    assert missing == [] and found
 
 
 def options_of(words):

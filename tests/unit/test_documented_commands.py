@@ -8,14 +8,23 @@ import ast
 import importlib
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from unittest import mock
+
+import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 DOCUMENT = REPO / "docs" / "commands.md"
 COMMANDS = ast.literal_eval(re.search(r"^COMMANDS = (.*)$", (REPO / "setup.py").read_text(encoding="utf-8"), re.M)[1])
 FOLDERS = ("data_prep", "recipes", "recipes/nmt", "recipes/ablation")
+SCRIPTS_WITH_HELP = [
+    path
+    for folder in FOLDERS
+    for path in sorted((REPO / folder).glob("*.sh"))
+    if re.search(r"^ +show_help$", path.read_text(encoding="utf-8"), re.M)
+]
 
 HEAD = """# Options of every command
 
@@ -133,9 +142,16 @@ def test_every_option_stands_in_the_document_as_the_parsers_have_it():
     )
 
 
+@pytest.mark.parametrize("script", SCRIPTS_WITH_HELP, ids=lambda path: path.relative_to(REPO).as_posix())
+def test_help_of_a_script_is_what_the_document_has(script):
+    said = subprocess.run(["bash", str(script), "--help"], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == usage(script) and said.stderr == ""
+
+
 def test_what_was_found():
     """The page is no empty one: each kind of program is there, and the options of one of them."""
     text = DOCUMENT.read_text(encoding="utf-8")
+    assert len(SCRIPTS_WITH_HELP) >= 10
     for name in (
         "fairseq-mine",
         "recipes/student.sh",

@@ -9,7 +9,7 @@ import pytest
 
 from fairseq_distill import defaults
 from fairseq_distill.cli.mine import cli_main
-from fairseq_distill.cli.sizes import byte_size
+from fairseq_distill.cli.search_options import byte_size
 
 
 @pytest.fixture

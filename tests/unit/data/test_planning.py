@@ -220,3 +220,17 @@ def test_draws_of_an_epoch_equal_those_made_with_an_array_for_each_step():
         drawn = draw_epoch(sizes, weights, total, np.random.default_rng(total))
         assert drawn.dtype == np.int64
         assert drawn.tolist() == expected.tolist()
+
+
+def test_a_part_longer_than_the_longest_sentence_is_cut_to_it():
+    made = Collection([PAIRS[0]], 5, STARTS, by_pieces=True)
+    pieces = PAIRS[0].sequences.lengths.astype(int) - 1
+    shown = made.shown_lengths(np.arange(3000), np.full(3000, 3, np.int16), 4)
+    assert_array_equal(shown, np.minimum(-(-pieces * 3 // 4), 4) + 1)
+    assert (shown == 5).sum() > 1000
+
+
+def test_a_smaller_last_update_is_an_update_too():
+    made = planner([PAIRS[0]], processes=2, update_freq=[2])
+    plan = made.plan(1)
+    assert len(plan) == 42 and plan.updates == 11

@@ -78,7 +78,7 @@ def test_impossible_histograms_are_refused(tmp_path, edges, counts):
     "text, words",
     [
         ("{", "not a valid results file"),
-        ("[]", "not a JSON object"),
+        ("[]", "must be an object, but is a list"),
         ("{}", "format None"),
         ('{"format_version": 9}', "format 9"),
         ('{"format_version": 1, "xsims": []}', "xsims"),

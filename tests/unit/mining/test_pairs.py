@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 
 import numpy as np
 import pytest
@@ -12,10 +13,14 @@ from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import sha256_file
 from fairseq_distill.formats.embeddings import EmbeddingInfo, write_info
 from fairseq_distill.formats.mined_pairs import read_mined_pairs
+from fairseq_distill.formats.mining_record import read_record
+from fairseq_distill.mining import pairs as module
 from fairseq_distill.mining.job import distinct_lines, pair_cosines
+from fairseq_distill.mining.knn import knn_both
 from fairseq_distill.mining.margin import MARGINS
 from fairseq_distill.mining.matching import RETRIEVALS
 from fairseq_distill.mining.pairs import mine, mine_embeddings
+from fairseq_distill.mining.search import Found, choose_search
 from tests.reference import mining as reference
 
 
@@ -174,6 +179,45 @@ def test_scores_file_holds_the_best_of_every_sentence(corpus):
     assert scores.min() < 1.3 < scores.max()
 
 
+@pytest.mark.parametrize("margin", MARGINS)
+@pytest.mark.parametrize("retrieval, sides", [("fwd", [60]), ("bwd", [50]), ("intersect", [60, 50]), ("max", [60, 50])])
+def test_scores_are_of_the_sides_that_the_retrieval_looks_at(margin, retrieval, sides):
+    src, tgt = planted(60, 50, 8, 1)
+    _, scores = mine_embeddings(src, tgt, margin=margin, retrieval=retrieval)
+    assert len(scores) == sum(sides)
+
+
+def test_a_sentence_without_found_neighbours_has_no_score(monkeypatch):
+    src, tgt = planted(6, 6, 8, 1)
+    forward, backward = knn_both(src, tgt, 2)
+    forward.indices[4], forward.cosines[4] = -1, -np.inf
+    monkeypatch.setattr(module, "find_neighbours", lambda *_, **__: Found(forward, backward, "approximate"))
+    pairs, scores = mine_embeddings(src, tgt, k=2)
+    assert len(scores) == 11 and np.isfinite(scores).all() and (pairs.src >= 0).all()
+
+
+@pytest.mark.parametrize("retrieval", ["fwd", "bwd"])
+def test_one_direction_alone_searches_the_distinct_lines_of_each_side(tmp_path, retrieval):
+    """The absolute margin needs no other direction; which lines take part, and the names in errors, go with their sides."""
+    src, tgt = planted(30, 20, 8, 1)
+    lines = [f"s{i}" for i in range(30)]
+    lines[2] = lines[9] = ""
+    corpus = Corpus(tmp_path, src, tgt, src_lines=lines)
+    corpus.mine(margin="absolute", retrieval=retrieval, with_ids=True)
+    there = np.delete(np.arange(30), [2, 9])
+    slow = reference.mine(src[there], tgt, 4, "absolute", retrieval, -np.inf)
+    assert [(p.source_line, p.target_line) for p in corpus.pairs()] == [(there[i] + 1, j + 1) for _, i, j in slow]
+    src[5, 0] = np.nan
+    np.save(corpus.paths[2], src)
+    with pytest.raises(DataError, match=re.escape(str(corpus.paths[2]))):
+        corpus.mine(margin="absolute", retrieval=retrieval)
+
+
+def test_the_largest_exact_search():
+    work = int(defaults.EXACT_WORK)
+    assert choose_search("auto", 1, work, 1) == "exact" and choose_search("auto", 2, work, 1) == "approximate"
+
+
 def test_more_neighbours_than_sentences(tmp_path, caplog):
     src, tgt = planted(3, 2, 8, 1)
     corpus = Corpus(tmp_path, src, tgt)
@@ -186,6 +230,9 @@ def test_weak_neighbourhoods_are_told(caplog):
     src, tgt = (random.standard_normal((8, 4)).astype(np.float32) for _ in range(2))
     mine_embeddings(np.abs(src), -np.abs(tgt))
     assert "16 of 16 sentences have neighbours of a mean cosine below 0.01" in caplog.text
+    caplog.clear()
+    mine_embeddings(np.abs(src), -np.abs(tgt), margin="distance")  # which divides by nothing
+    assert caplog.text == ""
 
 
 def test_a_lost_line_is_refused_with_both_numbers(corpus):
@@ -220,13 +267,19 @@ def test_not_a_number_is_refused_by_file_and_line(corpus):
 
 
 def test_what_cannot_work_is_refused_before_the_work(corpus, monkeypatch):
-    monkeypatch.setattr("fairseq_distill.mining.pairs.mine_embeddings", None)  # would be called too late
+    monkeypatch.setattr(module, "find_neighbours", None)  # the work, which none of these gets to
     with pytest.raises(DataError, match="no folder"):
         corpus.mine(output=corpus.folder / "missing" / "mined.tsv")
     with pytest.raises(DataError, match="it is a folder"):
         corpus.mine(output=corpus.folder)
     with pytest.raises(ConfigError, match="read or written already"):
         corpus.mine(output=corpus.paths[0])
+    with pytest.raises(ConfigError, match="read or written already"):
+        corpus.mine(scores=corpus.output)
+    with pytest.raises(ConfigError, match="read or written already"):
+        corpus.mine(scores=f"{corpus.output}.json", provenance=True)  # where the record goes
+    with pytest.raises(ConfigError, match="threshold is not a number"):
+        corpus.mine(threshold=float("nan"))
     with pytest.raises(ConfigError, match="'union'"):
         corpus.mine(retrieval="union")
     with pytest.raises(ConfigError, match="'cosine'"):
@@ -258,3 +311,13 @@ def test_a_failed_write_leaves_nothing_and_the_next_run_succeeds(corpus, monkeyp
     assert not list(corpus.folder.glob("mined*"))
     corpus.mine()
     assert corpus.output.exists()
+
+
+def test_a_record_of_other_pairs_is_never_left_beside_new_ones(corpus, monkeypatch):
+    corpus.mine(provenance=True)
+    assert read_record(corpus.output) is not None
+    with monkeypatch.context() as patch:
+        patch.setattr("fairseq_distill.mining.job.write_record", lambda record: 1 / 0)  # killed between the two files
+        with pytest.raises(ZeroDivisionError):
+            corpus.mine(provenance=True, k=2)
+    assert corpus.pairs() and read_record(corpus.output) is None

@@ -1,7 +1,9 @@
-"""Options that mining and xsim share."""
+"""The options of ``fairseq-mine`` and ``fairseq-xsim`` that are the same: what is compared, and how."""
 
 import argparse
+from typing import Sequence
 
+from fairseq_distill import defaults
 from fairseq_distill.formats.embeddings import DTYPES
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -30,4 +32,16 @@ def add_embedding_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=DTYPES, help="type of the numbers in raw files; float32 if not given")
     parser.add_argument(
         "--force", action="store_true", help="go on although embeddings are of other teacher spaces or of another text"
+    )
+
+
+def add_margin_options(parser: argparse.ArgumentParser, margins: Sequence[str], default: str) -> None:
+    """``--margin``, one of ``margins``, and ``-k``."""
+    parser.add_argument("--margin", choices=margins, default=default, help="how candidates are scored")
+    parser.add_argument(
+        "-k",
+        type=int,
+        default=defaults.NEIGHBOURHOOD,
+        metavar="K",
+        help="neighbours in the margin, and candidates of a sentence; at least 1",
     )
