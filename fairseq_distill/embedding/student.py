@@ -26,7 +26,7 @@ from fairseq_distill.text import NORMALISER, StudentTokenizer
 
 _PREFIX = "encoder."
 # Of a batch on a CPU, at most: threads take batches, so that a text must have many, and what a layer adds up stays in the cache.
-_CPU_TOKENS = {"float32": 1024, "bfloat16": 1024, "int8": 512}
+_CPU_TOKENS = {"float32": 2048, "bfloat16": 2048, "int8": 512}
 
 
 class Student:

@@ -69,8 +69,8 @@ def attend(qkv: Tensor, runs: Runs, heads: int) -> Tensor:
     return mixed
 
 
-def attend_in_float32(query_key: Tensor, value: Tensor, runs: Runs, heads: int, dtype: torch.dtype) -> Tensor:
-    """:func:`attend` of queries and keys apart from values, fastest where a run has few sentences or heads are many.
+def attend_apart(query_key: Tensor, value: Tensor, runs: Runs, heads: int, dtype: torch.dtype) -> Tensor:
+    """:func:`attend` of queries and keys apart from values, computed in float32.
 
     Args:
         query_key: [T, 2 D], queries and keys side by side.
@@ -82,23 +82,25 @@ def attend_in_float32(query_key: Tensor, value: Tensor, runs: Runs, heads: int, 
     Returns:
         [T, D].
     """
+    # Plain products are up to twice as fast as the fused kernel, but their last bits depend on the number of sentences.
+    attended = F.scaled_dot_product_attention if dtype == torch.float32 else _plain_attention
     mixed = torch.empty(value.shape, dtype=dtype, device=value.device)
     width = value.size(1) // heads
     start = 0
     for sentences, length in runs:
         rows = slice(start, start + sentences * length)
-        # Products so small are fastest side by side in memory, and in float32: of bfloat16 a kernel is made for each length.
-        query, key = _alone(query_key[rows].view(sentences, length, 2, heads, width).permute(2, 0, 3, 1, 4))
-        values = _alone(value[rows].view(sentences, length, heads, width).transpose(1, 2))
-        result = attention(query, key, values, None)  # [B, H, L, D/H]
+        query, key = query_key[rows].view(sentences, length, 2, heads, width).permute(2, 0, 3, 1, 4)
+        values = value[rows].view(sentences, length, heads, width).transpose(1, 2)
+        result = attended(query, key, values)  # [B, H, L, D/H]
         mixed[rows].view(sentences, length, heads, width).copy_(result.transpose(1, 2))
         start = rows.stop
     return mixed
 
 
-def _alone(block: Tensor) -> Tensor:
-    """float32, of the same shape, contiguous."""
-    return block.to(torch.float32, memory_format=torch.contiguous_format)
+def _plain_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """In float32 and side by side in memory: short products in bfloat16 would have a kernel made for each length."""
+    alone = [x.to(torch.float32, memory_format=torch.contiguous_format) for x in (query, key, value)]
+    return attention(alone[0], alone[1], alone[2], None)
 
 
 def pool_packed(hidden: Tensor, runs: Runs, pooling: str) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fairseq_distill.formats.dictionary import BOS
 from fairseq_distill.modules.lexical import RATE
-from fairseq_distill.modules.packed import attend_in_float32, pool_packed, positions, runs_of_equal_length
+from fairseq_distill.modules.packed import attend_apart, pool_packed, positions, runs_of_equal_length
 from fairseq_distill.modules.packed_layer import packed_layer
 from fairseq_distill.modules.transformer import EncoderLayer, StudentEncoder
 
@@ -55,7 +55,7 @@ class PackedStudent:
         x = model.embed_scale * model.embed_tokens(tokens) + model.positions[shape.padding + 1 + positions(runs)]
         for layer in self.layers:
             query_key, value = layer.query_key_value(layer.attention_norm(x) if shape.pre_norm else x)
-            x += layer.out(attend_in_float32(query_key, value, runs, shape.heads, layer.mixed_dtype))
+            x += layer.out(attend_apart(query_key, value, runs, shape.heads, layer.mixed_dtype))
             if shape.pre_norm:
                 x += layer.feed(layer.final_norm(x))
             else:
