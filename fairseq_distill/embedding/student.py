@@ -16,14 +16,17 @@ from fairseq_distill.formats.dictionary import PAD
 from fairseq_distill.formats.student_state import StudentState, read_student_state
 from fairseq_distill.modules.checkpoint_file import load_checkpoint, understood
 from fairseq_distill.modules.device import choose_device, may_use_bfloat16
-from fairseq_distill.modules.int8 import TOKENS as INT8_TOKENS
 from fairseq_distill.modules.int8 import require_int8
+from fairseq_distill.modules.memory import keep_freed_memory
 from fairseq_distill.modules.packed_student import PackedStudent
 from fairseq_distill.modules.precision import autocast
+from fairseq_distill.modules.threads import spread
 from fairseq_distill.modules.transformer import EncoderShape, StudentEncoder
 from fairseq_distill.text import NORMALISER, StudentTokenizer
 
 _PREFIX = "encoder."
+# Of a batch on a CPU, at most: threads take batches, so that a text must have many, and what a layer adds up stays in the cache.
+_CPU_TOKENS = {"float32": 2048, "bfloat16": 2048, "int8": 512}
 
 
 class Student:
@@ -54,7 +57,7 @@ class Student:
         self.pooling, self.normaliser = model.shape.pooling, state.normaliser
         self.tokenizer = StudentTokenizer(state.spm, state.dictionary, source)
         self.device, self.precision = device, _precision_on(device, precision)
-        self.max_tokens = min(max_tokens, INT8_TOKENS) if self.precision == "int8" else max_tokens
+        self.max_tokens = min(max_tokens, _CPU_TOKENS[self.precision]) if device.type == "cpu" else max_tokens
 
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
         return self.encode_prepared(self.prepare(sentences))
@@ -63,13 +66,22 @@ class Student:
         """The ids of each sentence; the part of :meth:`encode` that can run in another thread."""
         return self.tokenizer.encode(sentences, self.state.max_length_pieces, self.state.prepend_bos)
 
-    @torch.inference_mode()
     def encode_prepared(self, prepared: List[np.ndarray]) -> np.ndarray:
         """float32 [N, E] for ids of N sentences."""
         rows = np.empty((len(prepared), self.dim), dtype=np.float32)
         lengths = np.array([len(ids) for ids in prepared], dtype=np.int64)
-        for chosen in batches_by_length(lengths, self.max_tokens):
+
+        @torch.inference_mode()
+        def embed(chosen: np.ndarray) -> None:
             rows[chosen] = self._embed([prepared[index] for index in chosen]).cpu().numpy()
+
+        batches = batches_by_length(lengths, self.max_tokens)
+        if self.device.type == "cpu":
+            self._packed  # made once, not by every thread
+            spread(embed, batches)
+        else:
+            for chosen in batches:
+                embed(chosen)
         return rows
 
     def _embed(self, sentences: List[np.ndarray]) -> Tensor:
@@ -80,6 +92,7 @@ class Student:
 
     @cached_property
     def _packed(self) -> PackedStudent:
+        keep_freed_memory()  # mapping the blocks of some megabytes between the products anew would take a sixth of the time
         return PackedStudent(self.model, self.precision)
 
 

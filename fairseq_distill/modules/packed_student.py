@@ -4,30 +4,18 @@ The module of modules/transformer.py trains and serves GPUs. Here matrix product
 type, into which their weights are converted once; residual sums and layer norms stay in float32 (docs/performance.md).
 """
 
-from typing import Callable, List, NamedTuple
+from typing import List
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from fairseq_distill.formats.dictionary import BOS
-from fairseq_distill.modules.int8 import Int8Linear
 from fairseq_distill.modules.lexical import RATE
-from fairseq_distill.modules.packed import attend, pool_packed, positions, runs_of_equal_length
-from fairseq_distill.modules.transformer import ACTIVATIONS, EncoderLayer, StudentEncoder
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.bfloat16}  # and type of the attention
-Product = Callable[[Tensor], Tensor]
-
-
-class _Layer(NamedTuple):
-    qkv: Product
-    out: Product
-    attention_norm: nn.LayerNorm
-    fc1: Product
-    fc2: Product
-    final_norm: nn.LayerNorm
+from fairseq_distill.modules.packed import attend_apart, pool_packed, positions, runs_of_equal_length
+from fairseq_distill.modules.packed_layer import packed_layer
+from fairseq_distill.modules.transformer import EncoderLayer, StudentEncoder
 
 
 class PackedStudent:
@@ -35,30 +23,13 @@ class PackedStudent:
 
     Args:
         model: a student in evaluation mode on the CPU. float32 weights are shared with it, not copied.
-        precision: of the layers' matrix products, one of PRECISIONS; with int8 attention is in bfloat16. The rest is float32.
+        precision: of the layers' matrix products, ``float32``, ``bfloat16`` or ``int8``. The rest is float32.
     """
 
     def __init__(self, model: StudentEncoder, precision: str):
-        self.model, self.precision, self.dtype = model, precision, PRECISIONS[precision]
-        self.activation = ACTIVATIONS[model.shape.activation]
-        self.layers = [self._layer(layer) for layer in model.layers if isinstance(layer, EncoderLayer)]
-
-    def _product(self, linear: nn.Linear) -> Product:
-        weight, bias = linear.weight.detach(), linear.bias.detach()
-        if self.precision == "int8":
-            return Int8Linear(weight, bias)
-        weight, bias = weight.to(self.dtype), bias.to(self.dtype)
-        return lambda x: F.linear(x.to(self.dtype), weight, bias)
-
-    def _layer(self, layer: EncoderLayer) -> _Layer:
-        return _Layer(
-            qkv=self._product(layer.qkv_proj),
-            out=self._product(layer.out_proj),
-            attention_norm=layer.self_attn_layer_norm,
-            fc1=self._product(layer.fc1),
-            fc2=self._product(layer.fc2),
-            final_norm=layer.final_layer_norm,
-        )
+        self.model = model
+        layers = [layer for layer in model.layers if isinstance(layer, EncoderLayer)]
+        self.layers = [packed_layer(layer, model.shape.activation, precision) for layer in layers]
 
     def __call__(self, sentences: List[np.ndarray]) -> Tensor:
         """float32 [B, E], as of :meth:`fairseq_distill.modules.transformer.StudentEncoder.forward`.
@@ -83,14 +54,13 @@ class PackedStudent:
         runs = runs_of_equal_length(lengths)
         x = model.embed_scale * model.embed_tokens(tokens) + model.positions[shape.padding + 1 + positions(runs)]
         for layer in self.layers:
-            seen = layer.attention_norm(x) if shape.pre_norm else x
-            x += layer.out(attend(layer.qkv(seen).to(self.dtype), runs, shape.heads))
-            if not shape.pre_norm:
+            query_key, value = layer.query_key_value(layer.attention_norm(x) if shape.pre_norm else x)
+            x += layer.out(attend_apart(query_key, value, runs, shape.heads, layer.mixed_dtype))
+            if shape.pre_norm:
+                x += layer.feed(layer.final_norm(x))
+            else:
                 x = layer.attention_norm(x)
-            seen = layer.final_norm(x) if shape.pre_norm else x
-            x += layer.fc2(self.activation(layer.fc1(seen)))
-            if not shape.pre_norm:
-                x = layer.final_norm(x)
+                x = layer.final_norm(x.add_(layer.feed(x)))
         return pool_packed(x if model.layer_norm is None else model.layer_norm(x), runs, shape.pooling)
 
 

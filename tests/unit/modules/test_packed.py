@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairseq_distill.modules.packed import attend, pack, pool_packed, positions, runs_of_equal_length
+from fairseq_distill.modules.packed import attend, attend_apart, pack, pool_packed, positions, runs_of_equal_length
 from tests.reference.networks import attention_one_sentence
 
 LENGTHS = np.array([5, 5, 3, 1, 1, 1])
@@ -41,6 +41,10 @@ def test_attention_equals_one_sentence_at_a_time(heads):
     sentences = np.split(qkv.double().numpy(), np.cumsum(LENGTHS)[:-1])
     expected = np.concatenate([attention_one_sentence(sentence, heads) for sentence in sentences])
     np.testing.assert_allclose(found, expected, atol=1e-5)
+    for dtype, tolerance in ((torch.float32, 1e-6), (torch.bfloat16, 0.004)):
+        apart = attend_apart(qkv[:, :16], qkv[:, 16:], runs_of_equal_length(LENGTHS), heads, dtype)
+        assert apart.dtype == dtype
+        np.testing.assert_allclose(apart.float().numpy(), expected, rtol=tolerance, atol=1e-5)
 
 
 @pytest.mark.parametrize(

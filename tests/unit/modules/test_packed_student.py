@@ -6,6 +6,7 @@ import torch
 
 from fairseq_distill.embedding.student import _padded
 from fairseq_distill.formats.dictionary import EOS
+from fairseq_distill.modules import packed_layer
 from fairseq_distill.modules.packed_student import PackedStudent
 from fairseq_distill.modules.transformer import EncoderShape, StudentEncoder
 
@@ -53,6 +54,23 @@ def test_lower_precisions_stay_close(name, precision, least):
     assert found.dtype == torch.float32
     assert not torch.equal(found, exact)
     assert torch.cosine_similarity(found, exact).min() > least
+
+
+@pytest.mark.parametrize("fast_bfloat16", [True, False])
+@torch.inference_mode()
+def test_int8_keeps_to_float32_and_to_the_sentence(fast_bfloat16, monkeypatch):
+    """The cosine that docs/performance.md states; whatever the sentences beside one."""
+    monkeypatch.setattr(packed_layer, "cpu_multiplies_bfloat16", lambda: fast_bfloat16)
+    torch.manual_seed(4)
+    model = StudentEncoder(EncoderShape(400, 512, 1024, 3, 4, 512)).eval()
+    random = np.random.default_rng(6)
+    given = [
+        np.append(random.integers(4, 400, length - 1), EOS) for length in sorted([40, 40, 23, 23, 9, 5, 3, 2, 1])[::-1]
+    ]
+    found, exact = PackedStudent(model, "int8")(given), PackedStudent(model, "float32")(given)
+    assert torch.cosine_similarity(found, exact).min() > 0.9999
+    alone = torch.cat([PackedStudent(model, "int8")([ids]) for ids in given])
+    assert torch.cosine_similarity(found, alone).min() > 0.99999
 
 
 def test_float32_weights_are_not_copied():
