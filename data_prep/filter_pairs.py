@@ -200,7 +200,9 @@ def main(args: Namespace) -> None:
     counts["threshold"] = args.threshold
     write_text(f"{args.output}.counts.json", json.dumps(counts, indent=1) + "\n")
     said = ", ".join(f"{name} {n:,}" for name, n in counts["dropped"].items()) or "nothing"
-    looked = f" | near-duplicates looked for in {len(looked_at):,} of {len(left):,} pairs, the best" if args.exclude else ""
+    looked = (
+        f" | near-duplicates looked for in {len(looked_at):,} of {len(left):,} pairs, the best" if args.exclude else ""
+    )
     logger.info(f"filter_pairs | {counts['in']:,} in, {counts['kept']:,} kept | dropped: {said}{looked}")
     if not counts["kept"]:
         raise DataError(
@@ -225,7 +227,11 @@ def _parser() -> Any:
         "--hidden", action="append", default=[], metavar="FILE", help="lines hidden to calibrate: FILE.A or FILE.B"
     )
     parser.add_argument(
-        "--exclude", action="append", default=[], metavar="FILE", help="evaluation text; a pair with a line of it is dropped"
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="evaluation text; a pair with a line of it is dropped",
     )
     parser.add_argument(
         "--near-lines",

@@ -51,9 +51,7 @@ def standing_alone(keys: np.ndarray) -> np.ndarray:
     return count[place.reshape(-1)] == 1
 
 
-def split(
-    keys: List[np.ndarray], allowed: np.ndarray, hide: int, alone: int, keep: Optional[int], seed: int
-) -> Parts:
+def split(keys: List[np.ndarray], allowed: np.ndarray, hide: int, alone: int, keep: Optional[int], seed: int) -> Parts:
     """Draw the parts of a bitext.
 
     Only pairs whose two sides stand nowhere else in the bitext are hidden, so that each hidden line has one partner and
@@ -82,7 +80,9 @@ def split(
     chosen = order[fit][:wanted]
     rest = order[~np.isin(order, chosen, assume_unique=True)]
     if keep is not None and keep > len(rest):
-        raise DataError(f"{keep:,} pairs are to stay bitext, but only {len(rest):,} are left; keep fewer or hide fewer.")
+        raise DataError(
+            f"{keep:,} pairs are to stay bitext, but only {len(rest):,} are left; keep fewer or hide fewer."
+        )
     cuts = np.split(chosen, [hide, hide + alone])
     return Parts(*(np.sort(rows) for rows in (*cuts, rest[:keep])))
 
@@ -231,7 +231,9 @@ def _require_writable_name(option: str, path: str) -> None:
     try:
         path.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise ConfigError(f"{option} {path!r}: the origins name this file, but its name is not UTF-8; rename it.") from error
+        raise ConfigError(
+            f"{option} {path!r}: the origins name this file, but its name is not UTF-8; rename it."
+        ) from error
     if "\n" in path:
         raise ConfigError(f"{option} {path!r}: the origins name this file, but its name holds a line feed; rename it.")
 

@@ -46,12 +46,16 @@ MAX_MEMORY = 256 << 20  # bytes of k-NN work buffers; larger blocks gain no spee
 SEARCH = "auto"  # exact below EXACT_WORK, approximate above
 EXACT_WORK = 2.5e14  # multiplications of a search beyond which auto is approximate: 500,000 x 500,000 x 1024; about half an hour on 2 cores
 RECALL = 0.95  # wanted of an approximate search: share of sentences whose nearest neighbour is found
-RECALL_SAMPLE = 2000  # sentences of each side that are searched exactly to measure it: 0.5 points of standard error at 0.95
+RECALL_SAMPLE = (
+    2000  # sentences of each side that are searched exactly to measure it: 0.5 points of standard error at 0.95
+)
 CLUSTER_LEAST_ROWS = 8  # rows a cluster has on average at least
 CLUSTER_SAMPLE = 32  # rows a cluster sees in training; faiss warns below 39 and takes 256 at most
 CLUSTER_ROUNDS = 6  # of k-means; more bring rows little nearer to their centroids
 SEARCH_SEED = 1  # of the rows that clusters are trained on and recall is measured with
-PLAN_SHARE = 0.13  # of all pairs, that --plan lets an approximate search compare; as in benchmarks/approximate.py at 300,000
+PLAN_SHARE = (
+    0.13  # of all pairs, that --plan lets an approximate search compare; as in benchmarks/approximate.py at 300,000
+)
 PLAN_WIDTH = 192  # dimensions that it lets these be compared in; as there
 BOOTSTRAP_SAMPLES = 1000  # of an xsim interval, and of a calibration's
 CALIBRATION_NEIGHBOURHOODS = (4, 8, 16)  # tried by recipes/calibrate.sh: NLLB's k, and up to that of stopes' mining
@@ -60,12 +64,18 @@ ITERATE_ROUNDS = 3  # of recipes/iterate.sh; each costs a training
 ITERATE_NEW_SHARE = 0.02  # below this share of new pairs another round would train on the same text
 
 # --- evaluation
-NEAR_DUPLICATE = 0.7  # Jaccard index of n-grams from which lines count as near-duplicates; 0.7 to 0.8 is usual for web text
+NEAR_DUPLICATE = (
+    0.7  # Jaccard index of n-grams from which lines count as near-duplicates; 0.7 to 0.8 is usual for web text
+)
 NEAR_DUPLICATE_CHARACTERS = 5  # n of these n-grams; as usual for short texts (Mining of Massive Datasets, 3.2)
-LEAKAGE_LINES = 200_000  # training lines of a language, or mined pairs, that are looked through: 8 s a side at 26,000 a second
+LEAKAGE_LINES = (
+    200_000  # training lines of a language, or mined pairs, that are looked through: 8 s a side at 26,000 a second
+)
 LEAKAGE_SECONDS = 120.0  # for all training text; where every line is of one template, 8,000 a second are looked at
 LEAKAGE_EXAMPLES = 3  # shown of identical and of near lines
-AUGMENT_PER_TYPE = 2  # near copies of a sentence and error type that recipes/augment_targets.py makes at most; our choice
+AUGMENT_PER_TYPE = (
+    2  # near copies of a sentence and error type that recipes/augment_targets.py makes at most; our choice
+)
 
 # --- objective
 MLM_WEIGHT = 0.09  # --lambda-mask of the fairseq nllb README
@@ -121,7 +131,9 @@ STUDENT_CONTRASTIVE_QUEUE = 4096
 
 # --- watching a training
 GRADIENT_NORM_INTERVAL = 200  # costs a backward pass an objective: two or three in 200 updates
-COLLAPSE_VARIANCE = 0.02  # share of the teacher's; students on the teacher's mean vector had 0.7 to 2 %, see docs/training.md
+COLLAPSE_VARIANCE = (
+    0.02  # share of the teacher's; students on the teacher's mean vector had 0.7 to 2 %, see docs/training.md
+)
 COLLAPSE_PATIENCE = 5  # validations; a healthy student without lexical path may need some, student.sh makes VALIDATIONS
 
 # --- lexical path, see modules/lexical.py
@@ -166,13 +178,23 @@ FETCH_WAIT_S = 5.0  # before the second attempt
 FETCH_TIMEOUT_S = 6 * 3600.0  # for one attempt
 
 # --- recipes/plan.sh: what a family's config gets
-PIVOT_PAIRS = 10_000  # a language with fewer leans on a sister: with some 10k pairs each, Tamasheq stayed above 20% xsim (NLLB)
+PIVOT_PAIRS = (
+    10_000  # a language with fewer leans on a sister: with some 10k pairs each, Tamasheq stayed above 20% xsim (NLLB)
+)
 PIVOT_RATIO = 3.0  # a sister is a pivot from so many times the pairs
 CURRICULUM_PAIRS = 10_000  # below, the paper advises MLM and the curriculum ("very low-resource"); our reading of it
 PLAN_LANGUAGES = 12  # of one student; a family with more is split by subgroup
-PLAN_SPM_SIZES = ((20_000, 4000), (1_000_000, SPM_SIZE), (10_000_000, 16_000))  # (below so many lines, pieces); our choice
+PLAN_SPM_SIZES = (
+    (20_000, 4000),
+    (1_000_000, SPM_SIZE),
+    (10_000_000, 16_000),
+)  # (below so many lines, pieces); our choice
 PLAN_SPM_LARGEST = 32_000
-PLAN_TEMPERATURES = ((2.0, 1.0), (30.0, SAMPLING_TEMPERATURE), (100.0, 3.0))  # (up to so many times the smallest, T); our choice
+PLAN_TEMPERATURES = (
+    (2.0, 1.0),
+    (30.0, SAMPLING_TEMPERATURE),
+    (100.0, 3.0),
+)  # (up to so many times the smallest, T); our choice
 PLAN_TEMPERATURE_LARGEST = 5.0  # Arivazhagan et al. (2019)
 
 SLURM_POLL_S = 15.0  # recipes/all.sh --slurm asks the queue so often

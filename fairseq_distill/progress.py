@@ -16,7 +16,9 @@ _Item = TypeVar("_Item")
 
 FIRST_S = 3.0  # work that is done sooner says nothing
 EVERY_S = 0.5  # between two rewritings
-HEARTBEAT_S = 600.0  # between two lines of a log that no terminal shows: it stays short, and one sees that the job lives
+HEARTBEAT_S = (
+    600.0  # between two lines of a log that no terminal shows: it stays short, and one sees that the job lives
+)
 _MB = 1e-6  # of a byte
 RECORD_S = 10.0  # between two records of a log that a program reads
 
@@ -145,7 +147,9 @@ def counted(items: Iterable[_Item], progress: Progress, every: int = 4096) -> It
     waiting = 0
     for item in items:
         waiting += 1
-        if waiting == every or progress.done + waiting == progress.total:  # who takes just so many never asks for the end
+        if (
+            waiting == every or progress.done + waiting == progress.total
+        ):  # who takes just so many never asks for the end
             progress.add(waiting)
             waiting = 0
         yield item
@@ -199,16 +203,14 @@ def elapsing(
 class Steps:
     """Work of a few steps, of which most cannot say how far they are; each is shown with its number, as :func:`elapsing` does.
 
-        steps = Steps("export", 3)
-        with steps("read"):  # export | 1 of 3 | read | 0:12
+    steps = Steps("export", 3)
+    with steps("read"):  # export | 1 of 3 | read | 0:12
     """
 
     def __init__(self, what: str, total: int):
         self.what, self.total, self.begun = what, total, 0
 
-    def __call__(
-        self, name: str, written: Optional[Callable[[], int]] = None, total: int = 0
-    ) -> ContextManager[None]:
+    def __call__(self, name: str, written: Optional[Callable[[], int]] = None, total: int = 0) -> ContextManager[None]:
         """The next step; see :func:`elapsing` for ``written`` and ``total``."""
         self.begun += 1
         return elapsing(f"{self.what} | {self.begun} of {self.total} | {name}", written=written, total=total)

@@ -87,7 +87,9 @@ class StudentTokenizer:
             self.spm = sentencepiece.SentencePieceProcessor(model_proto=spm)
             pieces = [self.spm.id_to_piece(i) for i in range(self.spm.get_piece_size())]  # UTF-8, if nobody broke it
         except (RuntimeError, ValueError) as error:
-            raise DataError(f"The SentencePiece model{f' of {source}' if source else ''} cannot be read: {error}.") from error
+            raise DataError(
+                f"The SentencePiece model{f' of {source}' if source else ''} cannot be read: {error}."
+            ) from error
         self.ids = np.array(
             [UNK if self.spm.is_unknown(i) else dictionary.id(piece) for i, piece in enumerate(pieces)], dtype=np.int64
         )

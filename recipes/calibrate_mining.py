@@ -1,6 +1,6 @@
 """Precision and recall of mining by margin, k and threshold, on pairs that data_prep/hide_pairs.py hid: what recipes/calibrate.sh ends with.
 
-    python recipes/calibrate_mining.py --pair swa-eng --known work/calibration/text --src-emb S.npy --tgt-emb T.npy --output work/calibration
+python recipes/calibrate_mining.py --pair swa-eng --known work/calibration/text --src-emb S.npy --tgt-emb T.npy --output work/calibration
 """
 
 import argparse
@@ -35,7 +35,9 @@ def print_table(calibration: Calibration) -> None:
         f"{calibration.searched[0]:,} and {calibration.searched[1]:,} lines; precision is a lower bound"
     )
     wanted = f"precision {calibration.wanted_precision:g}"
-    print(f"{'margin':9} {'k':>3}  {'cut':14} {'threshold':>9}  {'pairs':>9}  {'precision':>9}  {'recall':>6}  {'F1':>6}")
+    print(
+        f"{'margin':9} {'k':>3}  {'cut':14} {'threshold':>9}  {'pairs':>9}  {'precision':>9}  {'recall':>6}  {'F1':>6}"
+    )
     for setting in calibration.settings:
         cuts = (("best F1", setting.best_f1), (wanted, setting.at_precision), ("default", setting.at_default))
         for name, cut in cuts:
@@ -116,7 +118,11 @@ def cli_main() -> int:
     )
     parser.add_argument("--retrieval", choices=RETRIEVALS, default=defaults.RETRIEVAL, help="as of fairseq-mine")
     parser.add_argument(
-        "--precision", type=float, default=defaults.CALIBRATION_PRECISION, metavar="P", help="wanted, above 0, at most 1"
+        "--precision",
+        type=float,
+        default=defaults.CALIBRATION_PRECISION,
+        metavar="P",
+        help="wanted, above 0, at most 1",
     )
     parser.add_argument("--seed", type=seed_number, default=1, help="of the bootstrap")
     parser.add_argument("--force", action="store_true", help="calibrate even if the teacher spaces differ")

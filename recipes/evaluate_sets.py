@@ -278,7 +278,10 @@ def main(args: argparse.Namespace) -> None:
     leakage = audit(args.train, job, args.examples, args.near) if args.train else None
     encoders = Encoders(args.encoder, args.teacher, work)
     scores = measure(args, job, encoders)
-    about = {"options": {key: value for key, value in vars(args).items() if key not in ("quiet", "log_format")}, "version": __version__}
+    about = {
+        "options": {key: value for key, value in vars(args).items() if key not in ("quiet", "log_format")},
+        "version": __version__,
+    }
     evaluation = Evaluation(scores, leakage, args.baseline, about)
     write_evaluation(work / NAME, evaluation)
     for suffix, render in (("txt", as_text), ("csv", as_csv), ("tex", as_latex), ("html", as_html)):

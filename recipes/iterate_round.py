@@ -1,8 +1,8 @@
 """What recipes/iterate.sh decides between its steps: the cut to mine with, the provenance of the pairs, whether to go on.
 
-    python recipes/iterate_round.py settings --calibration work/round-1/calibration/calibration.json
-    python recipes/iterate_round.py finish --work work --round 1 --pair swa-eng
-    python recipes/iterate_round.py table --work work
+python recipes/iterate_round.py settings --calibration work/round-1/calibration/calibration.json
+python recipes/iterate_round.py finish --work work --round 1 --pair swa-eng
+python recipes/iterate_round.py table --work work
 """
 
 import argparse
@@ -91,7 +91,9 @@ def choose_cut(calibration: Calibration) -> Tuple[Setting, Cut, str]:
     return best, best.at_precision, "precision"
 
 
-def provenance(work: Path, number: int, langs: List[str], before: Dict[Tuple[str, int, str, int], int]) -> List[Provenance]:
+def provenance(
+    work: Path, number: int, langs: List[str], before: Dict[Tuple[str, int, str, int], int]
+) -> List[Provenance]:
     """The pairs of a round, each with its origin; ``before`` gives the first round of pairs that were mined before.
 
     Raises:
@@ -105,10 +107,14 @@ def provenance(work: Path, number: int, langs: List[str], before: Dict[Tuple[str
     sides = [read_lines(folder / f"mined.{lang}") for lang in langs]
     anew = "remove the folder of this round and run recipes/iterate.sh again."
     if not len(scores) == len(sides[0]) == len(sides[1]):
-        raise DataError(f"{mined} has {len(scores):,} lines but the bitext {len(sides[0]):,} and {len(sides[1]):,}; {anew}")
+        raise DataError(
+            f"{mined} has {len(scores):,} lines but the bitext {len(sides[0]):,} and {len(sides[1]):,}; {anew}"
+        )
     for lang, last, rows, origin in zip(langs, lines.max(axis=0, initial=0).tolist(), vectors, origins):
         if last > len(rows) or len(rows) != len(origin):
-            raise DataError(f"{mined} names line {last:,} of {lang}, of {len(rows):,} vectors and {len(origin):,} origins; {anew}")
+            raise DataError(
+                f"{mined} names line {last:,} of {lang}, of {len(rows):,} vectors and {len(origin):,} origins; {anew}"
+            )
     cosines = pair_cosines(vectors[0], vectors[1], lines[:, 0] - 1, lines[:, 1] - 1).tolist()
     checkpoint = sha256_file(folder / "student" / "checkpoints" / "checkpoint_best.pt")[:FINGERPRINT]
     pairs = []
@@ -132,7 +138,11 @@ def xsim_of(work: Path) -> Tuple[float, float, float]:
     if not entries:
         raise DataError(f"{work} holds no xsim of its student; remove this round's folder and run it again.")
     numbers = [
-        (entry.percent, entry.percent if entry.low is None else entry.low, entry.percent if entry.high is None else entry.high)
+        (
+            entry.percent,
+            entry.percent if entry.low is None else entry.low,
+            entry.percent if entry.high is None else entry.high,
+        )
         for entry in entries
     ]
     low = np.array(numbers).mean(axis=0).tolist()
@@ -174,7 +184,9 @@ def finish(args: argparse.Namespace) -> None:
         )
     rounds = read_rounds(work)[: args.round - 1]
     if len(rounds) != args.round - 1:
-        raise DataError(f"{work / NAME} knows {len(rounds)} rounds before round {args.round}; run recipes/iterate.sh again.")
+        raise DataError(
+            f"{work / NAME} knows {len(rounds)} rounds before round {args.round}; run recipes/iterate.sh again."
+        )
     before: Dict[Tuple[str, int, str, int], int] = {}
     for number in range(1, args.round):
         for pair in read_provenance(work / f"round-{number}" / "mined.tsv"):
@@ -285,14 +297,18 @@ def settings(args: argparse.Namespace) -> None:
 def table(args: argparse.Namespace) -> None:
     """Print the rounds."""
     rounds = read_rounds(Path(args.work))
-    print(f"\n{'round':>5}  {'xsim %':>6}  {'95%':>13}  {'threshold':>9}  {'precision':>9}  {'recall':>6}  {'kept':>9}  {'new':>9}")
+    print(
+        f"\n{'round':>5}  {'xsim %':>6}  {'95%':>13}  {'threshold':>9}  {'precision':>9}  {'recall':>6}  {'kept':>9}  {'new':>9}"
+    )
     for one in rounds:
         interval = f"{one.low:.1f} to {one.high:.1f}"
         print(
             f"{one.number:5}  {one.xsim:6.2f}  {interval:>13}  {one.threshold:9.4f}  {one.precision:9.3f}  {one.recall:6.3f}  "
             f"{one.kept:9,}  {one.new:9,}"
         )
-    stopped: Optional[str] = read_object(Path(args.work) / NAME, "remove it and run recipes/iterate.sh again").get("stopped")
+    stopped: Optional[str] = read_object(Path(args.work) / NAME, "remove it and run recipes/iterate.sh again").get(
+        "stopped"
+    )
     print(stopped or "not stopped yet")
 
 
@@ -310,14 +326,18 @@ def main(args: argparse.Namespace) -> None:
 
 def cli_main() -> int:
     parser = make_parser(
-        "iterate_round.py", __doc__.splitlines()[0], "python recipes/iterate_round.py finish --work work --round 1 --pair swa-eng"
+        "iterate_round.py",
+        __doc__.splitlines()[0],
+        "python recipes/iterate_round.py finish --work work --round 1 --pair swa-eng",
     )
     parser.add_argument("step", choices=STEPS, help="what to do")
     parser.add_argument("--work", metavar="DIR", help="work directory of recipes/iterate.sh")
     parser.add_argument("--calibration", metavar="FILE", help="calibration.json of the round")
     parser.add_argument("--round", type=int, metavar="N", help="round, from 1")
     parser.add_argument("--pair", metavar="A-B", help="source and target language")
-    parser.add_argument("--max-rounds", type=int, default=defaults.ITERATE_ROUNDS, metavar="N", help="stop after so many")
+    parser.add_argument(
+        "--max-rounds", type=int, default=defaults.ITERATE_ROUNDS, metavar="N", help="stop after so many"
+    )
     parser.add_argument(
         "--min-new-share", type=float, default=defaults.ITERATE_NEW_SHARE, metavar="S", help="of pairs; stop below it"
     )

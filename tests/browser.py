@@ -1,10 +1,10 @@
 """A headless Chromium to open pages in, click and look: its debugging protocol over two pipes, with the standard library alone.
 
-    with Browser() as browser:
-        browser.open(path)
-        browser.click("#n-wrong")
-        assert browser.run("document.title") == "…"
-        browser.screenshot("page.png")
+with Browser() as browser:
+    browser.open(path)
+    browser.click("#n-wrong")
+    assert browser.run("document.title") == "…"
+    browser.screenshot("page.png")
 """
 
 import base64
@@ -160,7 +160,9 @@ class Browser:
     def choose(self, selector: str, value: str) -> None:
         """Choose an option of a ``<select>`` by its value."""
         element = f"document.querySelector({json.dumps(selector)})"
-        self.run(f"{element}.value = {json.dumps(value)}; {element}.dispatchEvent(new Event('change', {{bubbles: true}}))")
+        self.run(
+            f"{element}.value = {json.dumps(value)}; {element}.dispatchEvent(new Event('change', {{bubbles: true}}))"
+        )
 
     def screenshot(self, path: Path, selector: Optional[str] = None) -> None:
         """A picture of the window, or of one element in full height."""

@@ -12,7 +12,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/../recipes/common.sh"
 
 check_sources() {
   log "ruff"
-  python -m ruff check --quiet fairseq_distill data_prep recipes tests setup.py || die "ruff found the lines above; 'ruff check --fix' mends some."
+  local -a sources=(fairseq_distill data_prep recipes benchmarks tests setup.py)
+  python -m ruff check --quiet "${sources[@]}" || die "ruff found the lines above; 'ruff check --fix' mends some."
+  python -m ruff format --check --quiet "${sources[@]}" || die "Some files are not laid out as 'ruff format' does it; it names and mends them."
   log "mypy"
   python -m mypy --no-error-summary || die "mypy found the lines above."
   log "shell scripts"

@@ -8,7 +8,9 @@ import pytest
 from fairseq_distill import progress
 
 
-def seen_progress(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, work: Callable[[], object]) -> Dict[str, List[dict]]:
+def seen_progress(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, work: Callable[[], object]
+) -> Dict[str, List[dict]]:
     """Run ``work``; what was counted -> the numbers that were shown, in their order."""
     with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
         patch.setattr(progress, "FIRST_S", 0)

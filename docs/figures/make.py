@@ -65,7 +65,9 @@ def draw_neighbourhood() -> None:
     for axis, cosines, title in zip(axes, (crowded, empty), ("in a crowd", "alone")):
         mean = float(np.mean(cosines))
         ratio, distance = (
-            margin_scores(np.array([[0.70]], np.float32), np.array([mean], np.float32), np.array([[mean]], np.float32), name)
+            margin_scores(
+                np.array([[0.70]], np.float32), np.array([mean], np.float32), np.array([[mean]], np.float32), name
+            )
             for name in ("ratio", "distance")
         )
         axis.bar(range(1, 5), cosines, color=[BLUE, GREY, GREY, GREY], width=0.62)
@@ -112,7 +114,9 @@ def draw_shift() -> None:
         for place, result in enumerate(results):
             for shift, name, colour in ((-0.17, "right", BLUE), (0.17, "wrong", GREY)):
                 low, middle, high = np.quantile(result[name], [0.1, 0.5, 0.9])
-                axis.plot([place + shift] * 2, [low, high], color=colour, linewidth=5, solid_capstyle="round", alpha=0.45)
+                axis.plot(
+                    [place + shift] * 2, [low, high], color=colour, linewidth=5, solid_capstyle="round", alpha=0.45
+                )
                 axis.plot(place + shift, middle, "o", color=colour, markersize=6, label=name if place == 0 else None)
         axis.axhline(defaults.MARGIN_THRESHOLD, color=ORANGE, linewidth=1.2, linestyle="--")
         axis.set_xticks(range(len(names)), names)
@@ -129,9 +133,13 @@ def draw_curriculum() -> None:
     figure, axis = plt.subplots(figsize=(7.2, 2.7))
     for pacing, colour, style in (("linear", BLUE, "-"), ("root", ORANGE, "--"), ("step", GREEN, ":")):
         policy = Curriculum(parts, until, pacing)
-        axis.plot(updates, [policy.stage(int(u)) / parts for u in updates], style, color=colour, label=pacing, linewidth=2)
+        axis.plot(
+            updates, [policy.stage(int(u)) / parts for u in updates], style, color=colour, label=pacing, linewidth=2
+        )
     axis.set(xlabel="update", ylabel="part of the words shown", xlim=(0, 1600), ylim=(0, 1.08))
-    axis.set_yticks([i / parts for i in range(1, parts + 1)], [f"{i}/{parts}" if i < parts else "all" for i in range(1, parts + 1)])
+    axis.set_yticks(
+        [i / parts for i in range(1, parts + 1)], [f"{i}/{parts}" if i < parts else "all" for i in range(1, parts + 1)]
+    )
     axis.legend(loc="lower right")
     save(figure, "curriculum")
 

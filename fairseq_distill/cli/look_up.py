@@ -19,7 +19,8 @@ _BLOCK = 1024  # sentences of a file that search together
 def add_look_up_options(parser: argparse.ArgumentParser) -> None:
     """``--neighbours``, ``-k``, ``--force``."""
     group = parser.add_argument_group(
-        "neighbours", "For each sentence of --input, or that is typed, lines of cosine<TAB>line number<TAB>text, then an empty one."
+        "neighbours",
+        "For each sentence of --input, or that is typed, lines of cosine<TAB>line number<TAB>text, then an empty one.",
     )
     group.add_argument(
         "--neighbours",
@@ -31,7 +32,9 @@ def add_look_up_options(parser: argparse.ArgumentParser) -> None:
         "-k", type=int, default=defaults.LOOKED_UP, metavar="K", help="how many neighbours; equal lines count once"
     )
     group.add_argument(
-        "--force", action="store_true", help="go on although the vectors are of another teacher space or of another text"
+        "--force",
+        action="store_true",
+        help="go on although the vectors are of another teacher space or of another text",
     )
 
 

@@ -205,9 +205,7 @@ def _main(args: argparse.Namespace) -> None:
         judged = []
         for one in margins:
             with comparing(f"xsim++ {one}") as line:
-                judged.append(
-                    xsimpp(src, tgt, rows, lines, augmented, one, args.k, about, names=names, progress=line)
-                )
+                judged.append(xsimpp(src, tgt, rows, lines, augmented, one, args.k, about, names=names, progress=line))
         shown = [_row(one.result, args, {"kinds": one.kinds}) for one in judged]
     else:
         with comparing("xsim") as line:

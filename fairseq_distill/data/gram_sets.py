@@ -22,7 +22,9 @@ import numpy as np
 _SCANNED = 1 << 20  # entries of posting lists read at a time
 _COMPARED = 1 << 20  # n-grams looked up at a time, to compare pairs
 _DENSE = 4  # a table of all pairs that has less cells than so many times the entries is quicker than a sort
-_WEIGHT_BITS = 20  # of a line's n-grams in one group; a line of a million n-grams has more than its file's other lines together
+_WEIGHT_BITS = (
+    20  # of a line's n-grams in one group; a line of a million n-grams has more than its file's other lines together
+)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # the golden ratio in 64 bits: odd, without pattern
 _ROUNDING = 1e-9  # t |x| that is whole may come out a little above
 

@@ -106,7 +106,9 @@ def _by_threshold(calibrated: Calibrated, chosen: Optional[float]) -> str:
     places = [point.threshold for point in curve]
     lines = [
         Line(name, places, [100 * getattr(point, field) for point in curve], colour)
-        for colour, (name, field) in enumerate((("precision", "precision"), ("recall", "recall"), ("F1", "f1")), start=1)
+        for colour, (name, field) in enumerate(
+            (("precision", "precision"), ("recall", "recall"), ("F1", "f1")), start=1
+        )
     ]
     what = _words(calibrated.setting)
     label = f"Precision, recall and F1 in percent by threshold of the {what}; best F1 at {best.threshold:.4f}"
@@ -139,7 +141,9 @@ def _key(lines: Sequence[Line]) -> str:
         mark = f'<path class="{line.css}" d="M1 7H21"/>'
         if len(line.x) == 1:
             mark = f'<circle class="{line.css}" cx="11" cy="7" r="5"/>'
-        items.append(f'<li><svg viewBox="0 0 22 14" class="wide" aria-hidden="true">{mark}</svg>{escape(line.label)}</li>')
+        items.append(
+            f'<li><svg viewBox="0 0 22 14" class="wide" aria-hidden="true">{mark}</svg>{escape(line.label)}</li>'
+        )
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 

@@ -67,7 +67,12 @@ def compare_runs(specs: Sequence[str], output: PathLike = NAME) -> Path:
     )
     title = f"{len(runs)} runs compared" if len(runs) > 2 else f"{runs[0].name} and {runs[1].name} compared"
     subtitle = f"all against {runs[0].name} · {margin} margin, xsim in %, lower is better"
-    data = {"run-data": {"runs": [run.name for run in runs], "xsim": [[vars(row) for row in run.results.xsim] for run in runs]}}
+    data = {
+        "run-data": {
+            "runs": [run.name for run in runs],
+            "xsim": [[vars(row) for row in run.results.xsim] for run in runs],
+        }
+    }
     path = write_page(output, page("Comparison", title, subtitle, _summary(runs, found, margin), sections, data))
     paired = sum(len(one.sets) for one in found)
     logger.info(f"report | {len(runs)} runs, {len(shared)} common valid sets, {paired} paired comparisons | {path}")
@@ -172,7 +177,9 @@ def _curves_section(runs: Sequence[Run]) -> str:
         curves = [(i, name, _curve(log, tag, root)) for i, name, log in logs]
         if root == "increment" and not any(len(set(curve.values())) > 1 for *_, curve in curves):
             continue
-        if root == "distil_loss" and all(curve == _curve(log, INNER, "loss") for (*_, curve), (*_, log) in zip(curves, logs)):
+        if root == "distil_loss" and all(
+            curve == _curve(log, INNER, "loss") for (*_, curve), (*_, log) in zip(curves, logs)
+        ):
             continue  # the loss has this term alone
         if any(any(curve.values()) for *_, curve in curves):
             figures.append(_chart(TITLES[root] + suffix, curves, "update", root == "increment", root in ("xsim", "lr")))
@@ -227,13 +234,18 @@ def _settings_section(runs: Sequence[Run]) -> str:
     set_apart = {name: row for name, row in unlike.items() if None not in row}
     body = _settings_table(runs, set_apart, "Settings that differ") if set_apart else ""
     if partly:
-        body += details(f"Not known of every run ({len(partly)})", _settings_table(runs, partly, "Settings of some runs"))
+        body += details(
+            f"Not known of every run ({len(partly)})", _settings_table(runs, partly, "Settings of some runs")
+        )
     return body + said
 
 
 def _settings_table(runs: Sequence[Run], settings: "Dict[str, List[Optional[str]]]", caption: str) -> str:
     rows = [
-        (f"<code>{breakable(name)}</code>", *("–" if value is None else f"<code>{breakable(value)}</code>" for value in row))
+        (
+            f"<code>{breakable(name)}</code>",
+            *("–" if value is None else f"<code>{breakable(value)}</code>" for value in row),
+        )
         for name, row in settings.items()
     ]
     return table(("Setting", *(run.name for run in runs)), rows, (), caption, "stack")

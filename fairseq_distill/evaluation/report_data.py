@@ -70,7 +70,9 @@ def totals(counts: Sequence[Count]) -> List[Count]:
 
 def _why(steps: Sequence[Count]) -> str:
     """What took lines away, over all steps, the most first; nothing where nothing was dropped."""
-    reasons = sorted(((n, step.step, why) for step in steps for why, n in step.dropped.items() if n), key=lambda r: -r[0])
+    reasons = sorted(
+        ((n, step.step, why) for step in steps for why, n in step.dropped.items() if n), key=lambda r: -r[0]
+    )
     if not reasons:
         return ""
     total = sum(n for n, _, _ in reasons)
@@ -160,7 +162,9 @@ def _examples(sequences: Sequences, n: int, dictionary: Dictionary) -> List[List
     fitting = np.flatnonzero((lengths > 6) & (lengths <= _SEGMENTED_PIECES))
     places = sorted({len(fitting) * (i + 1) // (_SEGMENTED + 1) for i in range(_SEGMENTED)}) if len(fitting) else []
     names = dictionary.symbols
-    return [[names[i] if 0 <= i < len(names) else "?" for i in sequences[int(row)] if i != EOS] for row in fitting[places]]
+    return [
+        [names[i] if 0 <= i < len(names) else "?" for i in sequences[int(row)] if i != EOS] for row in fitting[places]
+    ]
 
 
 def vocabulary_section(data_dir: Path, manifest: Optional[Manifest]) -> str:

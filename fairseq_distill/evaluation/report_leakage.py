@@ -43,10 +43,16 @@ def leakage_headline(entries: Optional[Sequence[SetLeakage]], manifest: Optional
         said, css = "Not audited for evaluation text in the training text.", "note"
     else:
         unaudited = set(_sides(manifest)) - {(one.valid_set, one.lang) for one in entries if _looked(one)}
-        hit, lines = sum(one.found.evaluation_hit for one in entries), sum(one.found.evaluation_lines for one in entries)
+        hit, lines = (
+            sum(one.found.evaluation_hit for one in entries),
+            sum(one.found.evaluation_lines for one in entries),
+        )
         said, css = "Audited for evaluation text in the training text: none found.", "note"
         if hit:
-            said, css = f"{hit:,} of {_lines(lines, 'evaluation ')} {'is' if hit == 1 else 'are'} in the training text, or almost.", "warning"
+            said, css = (
+                f"{hit:,} of {_lines(lines, 'evaluation ')} {'is' if hit == 1 else 'are'} in the training text, or almost.",
+                "warning",
+            )
         if unaudited:
             said += f" Not audited: {len(unaudited):,} of {len(_sides(manifest)):,} sides of evaluation sets."
     return f'<p class="{css}">{escape(said)} <a href="#{SECTION}">Counts and examples</a></p>'

@@ -64,9 +64,7 @@ class MinedSample:
     paged: List[Tuple[int, MinedPair]] = field(default_factory=list)
 
 
-def sample_mined(
-    path: Path, threshold: Optional[float], size: int = N_SAMPLES, paged: int = N_PAGED
-) -> MinedSample:
+def sample_mined(path: Path, threshold: Optional[float], size: int = N_SAMPLES, paged: int = N_PAGED) -> MinedSample:
     """Read a mined file once: the best pairs, some drawn evenly at random, and those nearest the threshold.
 
     Without a threshold the last group holds the lowest scores. Ties go to the earlier line; the drawing is seeded,
@@ -127,7 +125,9 @@ def mining_section(
     threshold = mining.threshold if mining else None
     figures, table_of_cuts = calibration_figures(calibrated, threshold), calibration_table(calibrated)
     if mining is None and mined is None:
-        said = "Nothing was mined in this run: neither mined.tsv, which fairseq-mine makes, nor a mining summary is there."
+        said = (
+            "Nothing was mined in this run: neither mined.tsv, which fairseq-mine makes, nor a mining summary is there."
+        )
         return (f'<div class="charts">{figures}</div>{table_of_cuts}' if calibrated else missing(said)), None
     sample = sample_mined(mined, threshold) if mined else None
     histogram, unit = _scores(work_dir, mining, sample)
@@ -170,7 +170,11 @@ def paged_data(sample: MinedSample, mining: Optional[MiningSummary], most_bytes:
 
 def _pager(shown: int, n: int) -> str:
     """The controls with which one pages through the pairs; the page's script brings them to life."""
-    cap = "" if shown == n else f" {shown:,} of the {n:,} pairs are on this page: the best, the lowest, and others drawn at random."
+    cap = (
+        ""
+        if shown == n
+        else f" {shown:,} of the {n:,} pairs are on this page: the best, the lowest, and others drawn at random."
+    )
     return (
         f'<h3>Pairs</h3><div id="pairs-app" class="app" hidden>{paragraph(cap) if cap else ""}<div class="controls">'
         '<label class="wide">Pairs with <input type="search" id="p-find" placeholder="words of either side" autocomplete="off" '

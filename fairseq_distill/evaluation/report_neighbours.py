@@ -216,5 +216,5 @@ def neighbour_section(data: Optional[Dict[str, Any]]) -> str:
         '<div class="panes"><ul id="n-list" class="picks" role="listbox" tabindex="0" '
         f'aria-label="{escape("Sentences to pick; arrow keys move")}"></ul>'
         '<div id="n-detail" class="found" aria-live="polite"></div></div></div>'
-        f"{paragraph(_OWN)}<pre id=\"n-command\">{escape(data['sets'][0]['look_up'])}</pre>"
+        f'{paragraph(_OWN)}<pre id="n-command">{escape(data["sets"][0]["look_up"])}</pre>'
     )

@@ -80,7 +80,10 @@ def against(run: Dict[SetKey, Judged], baseline: Dict[SetKey, Judged], sets: Seq
     for key in sets:
         if key not in run or key not in baseline:
             result.unpaired[key] = "its vectors are not there for both"
-        elif (run[key].texts.src_text, run[key].texts.tgt_text) != (baseline[key].texts.src_text, baseline[key].texts.tgt_text):
+        elif (run[key].texts.src_text, run[key].texts.tgt_text) != (
+            baseline[key].texts.src_text,
+            baseline[key].texts.tgt_text,
+        ):
             result.unpaired[key] = "the sentences are not the same"
         else:
             one, two = run[key], baseline[key]

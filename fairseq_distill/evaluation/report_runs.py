@@ -20,9 +20,7 @@ DATA = Path("data")
 MINED = ("mined.tsv", "mined.tsv.gz")
 
 # fairseq logs its whole configuration as Python writes a dictionary, with bare words in it where a choice is an enumeration.
-_SETTING = re.compile(
-    r"'([^']+)': (\{|\[[^\]]*\]|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^,}]+)|(\})"
-)
+_SETTING = re.compile(r"'([^']+)': (\{|\[[^\]]*\]|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^,}]+)|(\})")
 _CONFIGURATION = b"'common': {"
 _PLACES = {  # where a run lies, which differs from run to run and changes nothing
     "log_file", "save_dir", "user_dir", "data", "tensorboard_logdir", "distributed_port", "distributed_init_method",
@@ -107,7 +105,9 @@ def logged_settings(path: PathLike) -> Dict[str, str]:
         elif key not in _PLACES:
             settings[".".join([*groups, key])] = value.strip("'\"")
     first: Dict[Tuple[str, str], str] = {}  # a task repeats what it reads of other groups
-    return {name: value for name, value in settings.items() if first.setdefault((name.split(".")[-1], value), name) == name}
+    return {
+        name: value for name, value in settings.items() if first.setdefault((name.split(".")[-1], value), name) == name
+    }
 
 
 def settings_of(run: Run) -> Dict[str, str]:
@@ -120,7 +120,9 @@ def settings_of(run: Run) -> Dict[str, str]:
         found["data.teacher space"] = teacher.space
         found["data.languages"] = ", ".join(manifest.languages)
         found["data.text normaliser"] = manifest.normaliser
-        used = [row.size for row in manifest.vocabulary.rows if row.vocabulary == "student"] if manifest.vocabulary else []
+        used = (
+            [row.size for row in manifest.vocabulary.rows if row.vocabulary == "student"] if manifest.vocabulary else []
+        )
         if used:
             found["data.vocabulary size"] = f"{used[0]:,}"
         for corpus in manifest.corpora:
@@ -134,7 +136,9 @@ def settings_of(run: Run) -> Dict[str, str]:
     known = {name.rpartition(".")[2] for name in logged} | {name.partition(".")[2] for name in found}
     found.update({f"plan.{name}": str(value) for name, value in run.results.options.items() if name not in known})
     found.update(logged)
-    found.update({f"seeds.{name}": str(value) for name, value in run.results.seeds.items() if name != "fairseq" or not logged})
+    found.update(
+        {f"seeds.{name}": str(value) for name, value in run.results.seeds.items() if name != "fairseq" or not logged}
+    )
     versions = {**(manifest.versions if manifest is not None else {}), **run.results.versions}
     found.update({f"versions.{name}": version for name, version in versions.items()})
     return found

@@ -79,7 +79,9 @@ def stacked_chart(
     if mark is not None and x.low <= mark[0] <= x.high:
         parts.append(f'<path class="mark" d="M{x.at(mark[0]):.1f} {bottom:.1f}V{_TOP}"/>')
         right = x.at(mark[0]) > WIDTH * 0.7
-        parts.append(word(x.at(mark[0]) + (-5 if right else 5), _TOP + 11, mark[1], "name", "end" if right else "start"))
+        parts.append(
+            word(x.at(mark[0]) + (-5 if right else 5), _TOP + 11, mark[1], "name", "end" if right else "start")
+        )
     parts.append(_hovers(panels, x, axes, bottom, clock or {}))
     return picture(bottom + _BOTTOM, label, "".join(parts))
 
@@ -108,7 +110,9 @@ def _hovers(panels: Sequence[Panel], x: Axis, axes: Sequence[Axis], bottom: floa
             for line, table in panel:
                 if value in table:
                     said.append(number(table[value]))
-                    inside.append(f'<circle class="{line.colour_class}" cx="{at[i]:.1f}" cy="{y.at(table[value]):.1f}" r="3"/>')
+                    inside.append(
+                        f'<circle class="{line.colour_class}" cx="{at[i]:.1f}" cy="{y.at(table[value]):.1f}" r="3"/>'
+                    )
             if said:
                 inside.append(word(x.stop, y.stop - 16, ", ".join(said), "said", "end"))
         time = f", {duration(clock[int(value)])}" if int(value) in clock else ""

@@ -102,9 +102,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def new_folder(
-    output: PathLike, force: bool, steps: Steps, name: str = "write", total: int = 0
-) -> Iterator[Path]:
+def new_folder(output: PathLike, force: bool, steps: Steps, name: str = "write", total: int = 0) -> Iterator[Path]:
     """Yield a temporary folder beside ``output``; it takes that name when the block ends well and is removed otherwise.
 
     Args:

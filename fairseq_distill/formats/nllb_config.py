@@ -83,7 +83,9 @@ def _entry(item: Any, split: str, path: PathLike) -> Entry:
     if not isinstance(item, dict) or not _ENTRY_KEYS <= set(item):
         raise DataError(f"{path}: an entry of {split} lacks id, src or tgt: {json.dumps(item)[:200]}.")
     if not isinstance(item["src"], str) or not isinstance(item["tgt"], str):
-        raise DataError(f"{path}: src and tgt of an entry of {split} must be prefixes of files: {json.dumps(item)[:200]}.")
+        raise DataError(
+            f"{path}: src and tgt of an entry of {split} must be prefixes of files: {json.dumps(item)[:200]}."
+        )
     name = str(item["id"])
     if not re.fullmatch(r"[\w.-]+", name):
         raise DataError(f"{path}: the id {name!r} becomes a file name; use letters, digits, '.', '_' and '-'.")

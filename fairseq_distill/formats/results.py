@@ -36,7 +36,6 @@ ENCODERS = ("student", "teacher", "random")
 MARGINS = ("absolute", "distance", "ratio")
 
 
-
 @dataclass
 class XsimEntry:
     """The xsim error rate of one encoder on one valid set with one margin.

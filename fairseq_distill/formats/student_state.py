@@ -59,7 +59,9 @@ def read_student_state(state: Dict[str, Any], path: object) -> StudentState:
     """
     version = state.get("format_version") if isinstance(state, dict) else None
     if version != FORMAT_VERSION:
-        raise CheckpointError(f"{path} holds a student of format {version}, this version reads {FORMAT_VERSION}; train it again.")
+        raise CheckpointError(
+            f"{path} holds a student of format {version}, this version reads {FORMAT_VERSION}; train it again."
+        )
     try:
         return StudentState(
             spm=base64.b64decode(state["spm_base64"], validate=True),

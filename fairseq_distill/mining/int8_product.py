@@ -157,7 +157,9 @@ def _rotation(width: int, random: np.random.Generator) -> "tuple[np.ndarray, np.
         inner = np.block([[inner, inner], [inner, -inner]])
     count = width // _FACTOR
     place = np.arange(count)
-    outer = np.cos(np.pi / count * (place[:, None] + 0.5) * place) * (2.0 / count) ** 0.5  # the discrete cosine transform
+    outer = (
+        np.cos(np.pi / count * (place[:, None] + 0.5) * place) * (2.0 / count) ** 0.5
+    )  # the discrete cosine transform
     outer[:, 0] *= 0.5**0.5
     parts = []
     for part in (inner / _FACTOR**0.5, outer):

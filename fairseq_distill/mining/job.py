@@ -183,7 +183,9 @@ class Job:
             **found,
         )
         if self.provenance:
-            src, tgt = (describe_side(one.text, one.embeddings, one.lines, one.searched) for one in (self.src, self.tgt))
+            src, tgt = (
+                describe_side(one.text, one.embeddings, one.lines, one.searched) for one in (self.src, self.tgt)
+            )
             write_record(
                 MiningRecord(str(self.output), sha256_file(self.output), src, tgt, asdict(result), self.options)
             )

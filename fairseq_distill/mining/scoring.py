@@ -54,7 +54,9 @@ def score(
     given, cosines = _given_scores(job, found, margin)
     kept = given > (-np.inf if threshold is None else threshold)
     how = {"margin": margin, "retrieval": "given", "k": k, "threshold": threshold, "mode": "score"}
-    return job.finish(_with_text(job, given, cosines, kept), given, **how, search=found.search, approximate=found.report)
+    return job.finish(
+        _with_text(job, given, cosines, kept), given, **how, search=found.search, approximate=found.report
+    )
 
 
 def _given_scores(job: Job, found: Found, margin: str) -> Tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,10 @@ _LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc refuses more
 _KEEP = (1 << 31) - 1
 
 
-_KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8", "LRU_CACHE_CAPACITY": "8"}  # of oneDNN, and of PyTorch's own cache of it
+_KERNELS = {
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8",
+    "LRU_CACHE_CAPACITY": "8",
+}  # of oneDNN, and of PyTorch's own cache of it
 
 
 def keep_few_kernels() -> None:

@@ -224,7 +224,9 @@ class SentenceDistillationTask(FairseqTask):
         if carried and carried.lexical:  # of a piece that these pairs do not show, the start knows more
             kept = carried.rows & ~occurs
             table[kept] = path.contributions()[kept]
-            logger.info(f"lexical path | {int(kept.sum()):,} rows as they were: pieces that the training pairs do not show")
+            logger.info(
+                f"lexical path | {int(kept.sum()):,} rows as they were: pieces that the training pairs do not show"
+            )
         path.set_table(table)
 
     def train_step(self, sample: Dict[str, Any], model: Any, criterion: Any, optimizer: Any, update_num: int,

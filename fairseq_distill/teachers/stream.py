@@ -13,6 +13,7 @@ from fairseq_distill.progress import Progress
 
 logger = logging.getLogger(__name__)
 
+
 def chunks(sentences: Iterator[str], size: int) -> Iterator[List[str]]:
     """Lists of ``size`` sentences; the last may be shorter, none is empty."""
     chunk: List[str] = []

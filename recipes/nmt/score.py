@@ -116,13 +116,18 @@ def print_table(systems: Sequence[System], pair: str, n: int, signatures: Dict[s
     """The table on stdout."""
     print(f"\n{pair}, {n:,} test sentences; higher is better; p: difference to {systems[0].name}, paired bootstrap")
     width = max(len("system"), *(len(system.name) for system in systems))
-    print(f"{'system':{width}}  {'pairs':>9}  {'update':>7}" + "".join(f"  {metric:>5} {'95%':>12} {'p':>6}" for metric in signatures))
+    print(
+        f"{'system':{width}}  {'pairs':>9}  {'update':>7}"
+        + "".join(f"  {metric:>5} {'95%':>12} {'p':>6}" for metric in signatures)
+    )
     for system in systems:
         cells = []
         for metric in signatures:
             score = system.scores[metric]
             interval = f"{score.mean - score.half_width:.1f} to {score.mean + score.half_width:.1f}"
-            cells.append(f"  {score.score:5.2f} {interval:>12} {'' if score.p_value is None else f'{score.p_value:.3f}':>6}")
+            cells.append(
+                f"  {score.score:5.2f} {interval:>12} {'' if score.p_value is None else f'{score.p_value:.3f}':>6}"
+            )
         print(f"{system.name:{width}}  {system.pairs:9,}  {system.best_update or 0:7,}" + "".join(cells))
     print(*signatures.values(), sep="\n")
 
@@ -170,7 +175,9 @@ def cli_main() -> int:
     parser.add_argument("--work", required=True, metavar="DIR", help="work directory of recipes/nmt/run.sh")
     parser.add_argument("--pair", required=True, metavar="A-B", help="source and target language")
     parser.add_argument("--references", required=True, metavar="FILE", help="target side of the test set")
-    parser.add_argument("--system", required=True, action="append", metavar="NAME=FILE", help="translations; the first is the baseline")
+    parser.add_argument(
+        "--system", required=True, action="append", metavar="NAME=FILE", help="translations; the first is the baseline"
+    )
     parser.add_argument("--seed", type=seed_number, default=1, help="of the bootstrap")
     parser.add_argument("--command", default="", help="the command that made the run")
     return run_command(parser, main)

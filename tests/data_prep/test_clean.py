@@ -106,7 +106,9 @@ def test_script_of_an_unknown_language_is_the_texts_own(tmp_path):
 
 
 def source_of(tmp_path, split="train"):
-    return plan_file.Source("c.eng-swa", "distil", split, "swa", str(tmp_path / "c.swa"), "eng", str(tmp_path / "c.eng"))
+    return plan_file.Source(
+        "c.eng-swa", "distil", split, "swa", str(tmp_path / "c.swa"), "eng", str(tmp_path / "c.eng")
+    )
 
 
 def cleaned(tmp_path, workers, split="train"):

@@ -62,10 +62,15 @@ NEAR = [
     ("sentensi nyingine ambayo haifanani na yoyote ile", "the president visited the city of nairobi on monday evening"),
     ("hii haina shida yoyote kabisa leo asubuhi", "and here is nothing of the kind to be found at all"),
 ]
-DEV = ["rais alitembelea mji wa nairobi jumatatu asubuhi", "The president visited the city of Nairobi on Monday morning."]
+DEV = [
+    "rais alitembelea mji wa nairobi jumatatu asubuhi",
+    "The president visited the city of Nairobi on Monday morning.",
+]
 
 
-@pytest.mark.parametrize("options, kept", [((), [2]), (("--near-lines", "1"), [1, 2]), (("--near-lines", "0"), [0, 1, 2])])
+@pytest.mark.parametrize(
+    "options, kept", [((), [2]), (("--near-lines", "1"), [1, 2]), (("--near-lines", "0"), [0, 1, 2])]
+)
 def test_near_duplicates_of_evaluation_lines_are_dropped(options, kept, tmp_path, caplog):
     caplog.set_level("INFO")
     mined = write(tmp_path / "mined.tsv", [f"1.{9 - i}\t{a}\t{b}" for i, (a, b) in enumerate(NEAR)])
@@ -86,7 +91,9 @@ def test_each_reason_has_its_pair(mined):
     assert counts["in"] == 10 and counts["kept"] == 1 and counts["threshold"] == 1.0
     names = ["below_threshold", "hidden_line", "length_ratio", "identical", "too_few_letters", "wrong_script"]
     assert counts["dropped"] == {name: 1 for name in [*names, "in_evaluation_set", "known", "duplicate"]}
-    rows = [row.split("\t") for row in gzip.open(folder / "out.dropped.tsv.gz", "rt", encoding="utf-8").read().splitlines()]
+    rows = [
+        row.split("\t") for row in gzip.open(folder / "out.dropped.tsv.gz", "rt", encoding="utf-8").read().splitlines()
+    ]
     assert [row[:2] for row in rows] == [
         ["2", "known"], ["3", "duplicate"], ["4", "hidden_line"], ["5", "in_evaluation_set"], ["6", "identical"],
         ["7", "length_ratio"], ["8", "too_few_letters"], ["9", "wrong_script"], ["10", "below_threshold"],
@@ -103,7 +110,9 @@ def test_a_lower_threshold_lets_more_through(mined):
 def test_of_repeats_the_first_stays_even_if_another_one_went(mined):
     """A pair that was dropped for another reason must not make a later, good copy a duplicate."""
     folder, words = mined
-    write(folder / "mined.tsv", [f"0.5\t{GOOD[0]}\t{GOOD[1]}", f"1.5\t{GOOD[0]}\t{GOOD[1]}", f"1.4\t{GOOD[0]}\t{GOOD[1]}"])
+    write(
+        folder / "mined.tsv", [f"0.5\t{GOOD[0]}\t{GOOD[1]}", f"1.5\t{GOOD[0]}\t{GOOD[1]}", f"1.4\t{GOOD[0]}\t{GOOD[1]}"]
+    )
     counts, kept = run(folder, *words)
     assert kept == [GOOD] and counts["dropped"] == {"below_threshold": 1, "duplicate": 1}
 
@@ -131,7 +140,9 @@ def test_what_cannot_be_done_is_said(mined):
 
 def test_the_parts_in_which_pairs_are_worked_on_change_nothing(mined, monkeypatch):
     folder, words = mined
-    (folder / "near.tsv").write_text("".join(f"1.{9 - i}\t{a}\t{b}\t{i + 1}\t{i + 7}\n" for i, (a, b) in enumerate(NEAR * 3)))
+    (folder / "near.tsv").write_text(
+        "".join(f"1.{9 - i}\t{a}\t{b}\t{i + 1}\t{i + 7}\n" for i, (a, b) in enumerate(NEAR * 3))
+    )
     dev = write(folder / "dev.txt", DEV)
     cases = (words, ["--mined", str(folder / "near.tsv"), "--exclude", dev])
     found = []

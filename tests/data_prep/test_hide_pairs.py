@@ -43,7 +43,15 @@ def test_each_line_goes_to_one_place(tmp_path):
     write(tmp_path / "dev.eng", [eng[10].upper() + "!"])
     write(tmp_path / "m.eng", ["something else", "", "Something  else.", eng[20], eng[10], "a third line"])
     made = run(
-        tmp_path, "--hide", "20", "--alone", "8", "--exclude", str(tmp_path / "dev.eng"), "--mono", f"eng={tmp_path / 'm.eng'}"
+        tmp_path,
+        "--hide",
+        "20",
+        "--alone",
+        "8",
+        "--exclude",
+        str(tmp_path / "dev.eng"),
+        "--mono",
+        f"eng={tmp_path / 'm.eng'}",
     )
     pairs = set(zip(swa, eng))
     assert set(zip(made["hidden.swa"], made["hidden.eng"])) < pairs and len(made["hidden.swa"]) == 20

@@ -35,7 +35,11 @@ def test_filter_pairs(bitext, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(filter_pairs, "_LINES", 20)
     shown = seen_progress(monkeypatch, caplog, lambda: filter_pairs.main(args))
     parts = ("read", "judge")
-    expected = {**{f"filter_pairs | {part}": (50, 50) for part in parts}, "compare lines": (50, 50), "evaluation text": (2, 2)}
+    expected = {
+        **{f"filter_pairs | {part}": (50, 50) for part in parts},
+        "compare lines": (50, 50),
+        "evaluation text": (2, 2),
+    }
     expected.update({"filter_pairs | near-duplicates": (50, 50), "tidy dev.eng": (2, 2)})
     assert ends(shown) == expected
     assert [one["done"] for one in shown["filter_pairs | judge"]] == [20, 40, 50]

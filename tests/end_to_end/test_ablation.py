@@ -75,7 +75,9 @@ def test_runs_are_made_once_and_the_table_is_written(root, tmp_path):
     assert (tmp_path / "results.jsonl").read_bytes() == before
 
     third = run([*words, "--again", "2"])
-    assert third.returncode == 0 and third.stdout.count(": 0 of 60 sentences judged otherwise") == 2, third.stderr[-2000:]
+    assert third.returncode == 0 and third.stdout.count(": 0 of 60 sentences judged otherwise") == 2, third.stderr[
+        -2000:
+    ]
     assert (tmp_path / "results.jsonl").read_bytes() == before
 
 

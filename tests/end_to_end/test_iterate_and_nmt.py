@@ -81,21 +81,30 @@ def test_the_loop_mines_translations_and_says_where_they_are(texts, loop):
     assert state["stopped"].startswith("stop: ") and state["stopped"] in done.stdout
     truth = dict(zip(*((texts / f"true.{lang}").read_text().splitlines() for lang in ("qaa", "eng"))))
     crawl = {lang: (texts / f"crawl.{lang}").read_text().splitlines() for lang in ("qaa", "eng")}
-    evaluation = {line for name in ("dev", "test") for lang in ("qaa", "eng") for line in (texts / f"{name}.{lang}").read_text().splitlines()}
+    evaluation = {
+        line
+        for name in ("dev", "test")
+        for lang in ("qaa", "eng")
+        for line in (texts / f"{name}.{lang}").read_text().splitlines()
+    }
     aside = {line for lang in ("qaa", "eng") for line in (work / f"text/hidden.{lang}").read_text().splitlines()}
     for number in range(1, len(state["rounds"]) + 1):
         found = list(read_provenance(work / f"round-{number}" / "mined.tsv"))
         assert len(found) == state["rounds"][number - 1]["kept"] > 50
         assert sum(truth.get(pair.source) == pair.target for pair in found) > 0.6 * len(found)
         for pair in found:
-            assert crawl["qaa"][pair.source_line - 1] == pair.source and crawl["eng"][pair.target_line - 1] == pair.target
+            assert (
+                crawl["qaa"][pair.source_line - 1] == pair.source and crawl["eng"][pair.target_line - 1] == pair.target
+            )
             assert not {pair.source, pair.target} & (evaluation | aside)
     assert "Calibration" in (work / "round-1/student/report.html").read_text()
 
 
 def test_a_second_run_of_the_loop_changes_nothing(texts, loop):
     work, _ = loop
-    watched = [path for path in work.rglob("*") if path.name in ("checkpoint_best.pt", "mined.tsv", "all.tsv", "mono.eng.npy")]
+    watched = [
+        path for path in work.rglob("*") if path.name in ("checkpoint_best.pt", "mined.tsv", "all.tsv", "mono.eng.npy")
+    ]
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in watched}
     state = (work / "iterate.json").read_bytes()
     done = iterate(texts, work)

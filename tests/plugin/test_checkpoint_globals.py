@@ -13,7 +13,12 @@ from fairseq_distill.modules.checkpoint_file import load_checkpoint
 
 
 def test_options_and_numpy_numbers_load(tmp_path):
-    held = {"args": argparse.Namespace(lr=1), "best": np.float64(12.5), "counts": np.array([3, 4]), "seen": np.bool_(True)}
+    held = {
+        "args": argparse.Namespace(lr=1),
+        "best": np.float64(12.5),
+        "counts": np.array([3, 4]),
+        "seen": np.bool_(True),
+    }
     torch.save(held, tmp_path / "checkpoint.pt")
     found = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert found["args"].lr == 1 and found["best"] == 12.5 and found["counts"].tolist() == [3, 4] and found["seen"]

@@ -50,9 +50,7 @@ def score(
     """(score, cosine) of each given pair of rows, as LASER's mine_bitexts.py --mode score."""
     forward, backward = neighbours(src, tgt, k)[0], neighbours(tgt, src, k)[0]
     cosines = [cosine(src[i], tgt[j]) for i, j in pairs]
-    return [
-        (margin_score(a, forward[i].mean(), backward[j].mean(), margin), a) for a, (i, j) in zip(cosines, pairs)
-    ]
+    return [(margin_score(a, forward[i].mean(), backward[j].mean(), margin), a) for a, (i, j) in zip(cosines, pairs)]
 
 
 def mine(

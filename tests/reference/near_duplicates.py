@@ -37,4 +37,6 @@ def closest(lines, indexed, threshold, n=5):
 def hit(lines, indexed, threshold, n=5):
     """Whether any line is near to it, for each indexed line."""
     lines = [line for line in lines if comparable(line)]
-    return [bool(comparable(other)) and any(jaccard(line, other, n) >= threshold for line in lines) for other in indexed]
+    return [
+        bool(comparable(other)) and any(jaccard(line, other, n) >= threshold for line in lines) for other in indexed
+    ]

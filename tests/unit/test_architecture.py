@@ -47,7 +47,10 @@ RULES: Dict[str, Tuple[Set[str], Set[str]]] = {
     "evaluation": (FILES | {"mining"}, {"numpy"}),
     "embedding": (MODELS, {"numpy", "torch", "safetensors"}),
     "export": (MODELS | {"embedding"}, {"torch", "safetensors"}),
-    "export/onnx_encode": (set(), {"numpy", "sentencepiece", "onnxruntime"}),  # is copied into each folder, and runs alone
+    "export/onnx_encode": (
+        set(),
+        {"numpy", "sentencepiece", "onnxruntime"},
+    ),  # is copied into each folder, and runs alone
     "data/fairseq_datasets": (FILES | {"data"}, FAIRSEQ),
     "models": (MODELS, FAIRSEQ),
     "criterions": (MODELS, FAIRSEQ),
@@ -59,13 +62,19 @@ for _part in ("embedding", "teachers"):  # both load a teacher of any kind
     RULES[_part][0].add("teachers/sbert")
 # The programs of data_prep and of the recipes, which nobody imports; one of them lets the teacher embed its side.
 PROGRAMS = {
-    "data_prep": (FILES | {"language_codes", "data", "cli", "embedding", "teachers", "teachers/sbert_tokenizer"}, {"numpy", "sentencepiece", "sacremoses"}),
+    "data_prep": (
+        FILES | {"language_codes", "data", "cli", "embedding", "teachers", "teachers/sbert_tokenizer"},
+        {"numpy", "sentencepiece", "sacremoses"},
+    ),
     "recipes": (
         MODELS | MINING | {"language_codes", "cli", "embedding"},
         {"numpy", "torch", "mtdata", "mteb", "datasets", "sentence_transformers"},
     ),
     "recipes/ablation": (MODELS | MINING | {"cli", "embedding"}, {"numpy", "torch", "sentencepiece"}),
-    "recipes/nmt": (FILES | {"evaluation", "cli"}, {"sentencepiece", "sacrebleu", "spm_training"}),  # one of data_prep's
+    "recipes/nmt": (
+        FILES | {"evaluation", "cli"},
+        {"sentencepiece", "sacrebleu", "spm_training"},
+    ),  # one of data_prep's
 }
 WITH_FAIRSEQ = {"data/fairseq_datasets", "models", "criterions", "optimizers", "tasks"}
 

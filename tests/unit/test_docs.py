@@ -10,7 +10,9 @@ import pytest
 
 REPO = Path(__file__).parents[2]
 FOLDERS = ("docs", "recipes", "data_prep")  # with the folder of each family
-PAGES = sorted([REPO / "README.md", REPO / "CONTRIBUTING.md", *(page for name in FOLDERS for page in (REPO / name).rglob("*.md"))])
+PAGES = sorted(
+    [REPO / "README.md", REPO / "CONTRIBUTING.md", *(page for name in FOLDERS for page in (REPO / name).rglob("*.md"))]
+)
 PARSERS = {
     "fairseq-embed": ("embed", "make_embed_parser"), "fairseq-teach": ("teach", "make_teach_parser"),
     "fairseq-export": ("export", "make_export_parser"), "fairseq-doctor": ("doctor", "make_doctor_parser"),
@@ -119,7 +121,9 @@ THREADS = {
 @pytest.mark.parametrize("repository", THREADS)
 def test_the_questions_of_these_threads_are_answered(repository):
     text = (REPO / "docs" / "faq.md").read_text(encoding="utf-8")
-    linked = {int(number) for number in re.findall(rf"\(https://github\.com/{repository}/(?:issues|pull)/(\d+)\)", text)}
+    linked = {
+        int(number) for number in re.findall(rf"\(https://github\.com/{repository}/(?:issues|pull)/(\d+)\)", text)
+    }
     assert linked == set(THREADS[repository])
     for number in THREADS[repository]:  # a link to the thread names its number, alone or behind the repository's
         assert re.search(rf"\[(?:[\w -]+ )?{number}\]\(https://github\.com/{repository}/", text)
@@ -134,9 +138,13 @@ def test_the_figures_are_those_that_the_script_draws():
     drawn = set(re.findall(r'save\(figure, "(\w+)"\)', script))
     here = {path.stem for path in (REPO / "docs" / "figures").glob("*.svg")}
     shown = set(re.findall(r"\(figures/(\w+)\.svg\)", (REPO / "docs" / "explained.md").read_text(encoding="utf-8")))
-    assert drawn == here == shown and all((REPO / "docs" / "figures" / f"{name}.svg").stat().st_size < 60_000 for name in here)
+    assert drawn == here == shown and all(
+        (REPO / "docs" / "figures" / f"{name}.svg").stat().st_size < 60_000 for name in here
+    )
 
 
 def test_every_page_is_in_the_table_of_contents():
     index = (REPO / "docs" / "README.md").read_text(encoding="utf-8")
-    assert [page.name for page in (REPO / "docs").glob("*.md") if f"({page.name})" not in index and page.name != "README.md"] == []
+    assert [
+        page.name for page in (REPO / "docs").glob("*.md") if f"({page.name})" not in index and page.name != "README.md"
+    ] == []

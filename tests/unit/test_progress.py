@@ -82,7 +82,10 @@ def test_quiet_is_quiet_on_a_terminal_too(clock, terminal, caplog):
 
 def test_an_unknown_total_has_no_time_left():
     assert described("embed", "sentences", 12_345, None, 2345.6) == "embed 12,345 sentences | 2,346 sentences/s"
-    assert described("mine", "million pairs compared", 5e6, 1e7, 1e6, 1e-6) == "mine 50.0 % | 1.0 million pairs compared/s | 0:05 left"
+    assert (
+        described("mine", "million pairs compared", 5e6, 1e7, 1e6, 1e-6)
+        == "mine 50.0 % | 1.0 million pairs compared/s | 0:05 left"
+    )
     assert described("x", "lines", 0, 0, 0.0).endswith("0.0 % | 0.0 lines/s | ? left")
 
 

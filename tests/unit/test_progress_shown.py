@@ -63,7 +63,10 @@ def test_both_searches_of_xsim(tmp_path, seen, monkeypatch):
 def test_both_halves_of_bucc_and_the_audit(seen):
     rows = np.random.default_rng(1).standard_normal((40, 8)).astype(np.float32)
     lines, gold = [f"line {i}" for i in range(40)], np.stack([np.arange(30)] * 2, axis=1)
-    assert set(seen(lambda: bucc_f1(rows, rows, BuccSet(lines, lines, gold), samples=10))) == {"bucc threshold", "bucc test"}
+    assert set(seen(lambda: bucc_f1(rows, rows, BuccSet(lines, lines, gold), samples=10))) == {
+        "bucc threshold",
+        "bucc test",
+    }
     assert ends(seen(lambda: NearDuplicateIndex(lines).audit(iter(lines), total=40))) == {"audit": (40, 40)}
 
 

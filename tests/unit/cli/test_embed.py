@@ -62,7 +62,12 @@ def test_neighbours_of_the_sentences_of_a_file(embedded, tmp_path, capsys):
         rows = [row.split("\t") for row in block.split("\n")]
         assert [row[1:] for row in rows] == [[str(LINES.index(line) + 1), line] for line in best]
         assert [float(row[0]) for row in rows] == pytest.approx([cosine[asked, line] for line in best], abs=2e-6)
-    assert blocks[0].startswith("1.000000\t5\tthree\n") and len(blocks) == 3 and blocks[1].startswith("\n") and blocks[2] == ""
+    assert (
+        blocks[0].startswith("1.000000\t5\tthree\n")
+        and len(blocks) == 3
+        and blocks[1].startswith("\n")
+        and blocks[2] == ""
+    )
 
 
 def test_typed_sentences_are_answered_one_by_one(embedded, monkeypatch, capsys):

@@ -58,7 +58,9 @@ def objects(text):
 
 def test_every_command_is_here():
     folder = Path(progress.__file__).parent / "cli"
-    assert {path.stem for path in folder.glob("*.py") if "def cli_main(" in path.read_text(encoding="utf-8")} == set(COMMANDS)
+    assert {path.stem for path in folder.glob("*.py") if "def cli_main(" in path.read_text(encoding="utf-8")} == set(
+        COMMANDS
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -104,7 +106,14 @@ def test_progress_is_objects_at_intervals_and_no_line_is_rewritten(own_log, caps
     assert "\r" not in said and 10 <= len(shown) <= 13
     assert shown[0] == {"what": "embed", "unit": "sentences", "done": 100.0, "total": 1000.0, "rate": 10.0, "eta": 90.0}
     assert [one["done"] for one in shown[:3]] == [100, 200, 300] and shown[-2]["done"] == 1000
-    assert shown[-1] == {"what": "mine", "unit": "million pairs compared", "done": 5.0, "total": 20.0, "rate": 0.25, "eta": 60.0}
+    assert shown[-1] == {
+        "what": "mine",
+        "unit": "million pairs compared",
+        "done": 5.0,
+        "total": 20.0,
+        "rate": 0.25,
+        "eta": 60.0,
+    }
 
 
 def test_quiet_leaves_errors_alone(own_log, capsys):

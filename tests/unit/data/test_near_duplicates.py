@@ -39,7 +39,9 @@ def messages(n, seed):
         "The mean temperature of the station in the month of {} was not measured",
         "{} and {} again",
     ]
-    words = ["".join(random.choice(list("abcdef"), random.integers(2, 9))) for _ in range(60)] + [str(i) for i in range(60)]
+    words = ["".join(random.choice(list("abcdef"), random.integers(2, 9))) for _ in range(60)] + [
+        str(i) for i in range(60)
+    ]
     return [str(random.choice(templates)).format(*random.choice(words, 2)) for _ in range(n)]
 
 
@@ -56,7 +58,9 @@ def test_planted_lines_are_found_and_equal_a_comparison_of_all():
     assert 30 < sum(row >= 0 for _, row in found[200:350]) < 140
 
 
-@pytest.mark.parametrize("scanned, compared_at_once, dense", [(1 << 20, 1 << 20, 4), (40, 7, 4), (500, 100, 0), (1 << 20, 50, 1 << 20)])
+@pytest.mark.parametrize(
+    "scanned, compared_at_once, dense", [(1 << 20, 1 << 20, 4), (40, 7, 4), (500, 100, 0), (1 << 20, 50, 1 << 20)]
+)
 @pytest.mark.parametrize("threshold, n", [(0.7, 5), (0.5, 3), (0.85, 5), (1.0, 2)])
 def test_text_of_few_templates_equals_a_comparison_of_all(threshold, n, scanned, compared_at_once, dense, monkeypatch):
     monkeypatch.setattr(gram_sets, "_SCANNED", scanned)
@@ -77,16 +81,22 @@ def test_text_of_few_templates_equals_a_comparison_of_all(threshold, n, scanned,
 def test_of_equally_near_lines_the_first_is_found(seed):
     """Words of one letter: few different similarities, many ties, bounds that are reached and bounds that are not."""
     random = np.random.default_rng(seed)
-    evaluation, text = ([" ".join(random.choice(list("abcdefg"), random.integers(3, 9))) for _ in range(120)] for _ in range(2))
+    evaluation, text = (
+        [" ".join(random.choice(list("abcdefg"), random.integers(3, 9))) for _ in range(120)] for _ in range(2)
+    )
     assert compared(NearDuplicateIndex(evaluation, 0.5, 3), text) == closest(text, evaluation, 0.5, 3)
 
 
 def test_a_line_is_compared_with_few_where_all_are_alike(monkeypatch):
     """600 x 600 lines of one template share most of their n-grams; bounds leave few of the 360,000 pairs to compare."""
-    lines = [f"The mean temperature of station number {n} in the month of January was {n % 40} degrees." for n in range(1200)]
+    lines = [
+        f"The mean temperature of station number {n} in the month of January was {n % 40} degrees." for n in range(1200)
+    ]
     counted, compare = [], gram_sets.GramIndex._compare
     monkeypatch.setattr(
-        gram_sets.GramIndex, "_compare", lambda index, weighed, pairs, result: counted.append(len(pairs.line)) or compare(index, weighed, pairs, result)
+        gram_sets.GramIndex,
+        "_compare",
+        lambda index, weighed, pairs, result: counted.append(len(pairs.line)) or compare(index, weighed, pairs, result),
     )
     index = NearDuplicateIndex(lines[::2])
     assert len(index.index.counts) < 0.7 * len(index.index.vocabulary), "n-grams of the template are one group"

@@ -198,7 +198,9 @@ def test_a_scattered_order_looks_random():
     assert 0.9 < np.mean(np.abs(np.diff(order)) / (n / 3)) < 1.1  # two numbers drawn at random lie n / 3 apart
 
 
-@pytest.mark.parametrize("most, share, pairs, own", [(500, 0.2, 400, 100), (500, 0.0, 500, 0), (10**6, 0.5, 4000, 4000)])
+@pytest.mark.parametrize(
+    "most, share, pairs, own", [(500, 0.2, 400, 100), (500, 0.0, 500, 0), (10**6, 0.5, 4000, 4000)]
+)
 def test_the_fit_to_a_huge_corpus_draws_without_an_array_of_its_length(monkeypatch, most, share, pairs, own):
     monkeypatch.setattr("fairseq_distill.data.planning._PERMUTED", 1000)
     collection = Collection([PAIRS[0], OWN[0], PAIRS[1], OWN[1]], 60, STARTS)

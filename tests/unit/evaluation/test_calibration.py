@@ -62,8 +62,7 @@ def test_every_number_of_pairs_that_changes_the_measures_has_its_threshold():
     measured = [slow.measures(mined, texts, dict(zip(*pairs)), alone, score - 1e-9) for score, _, _ in mined]
     everything = {numbers[1:] for numbers in measured if numbers}
     found = {
-        (cut.judged, cut.right, cut.precision, cut.recall, cut.f1)
-        for cut in map(curve.cut, range(len(curve.ends)))
+        (cut.judged, cut.right, cut.precision, cut.recall, cut.f1) for cut in map(curve.cut, range(len(curve.ends)))
     }
     assert {row[:2] for row in found} == {row[:2] for row in everything}
     assert np.allclose(sorted(found), sorted(everything))
@@ -128,7 +127,16 @@ def test_recall_interval_is_that_of_a_share():
     n, found = 400, 300
     unit = np.arange(found)
     curve = calibration.Curve(
-        "ratio", 4, unit, unit, np.ones(found, bool), np.array([found]), np.array([1.0]), np.array([found]), np.ones(found), n
+        "ratio",
+        4,
+        unit,
+        unit,
+        np.ones(found, bool),
+        np.array([found]),
+        np.array([1.0]),
+        np.array([found]),
+        np.ones(found),
+        n,
     )
     cut = calibration.calibrate([curve], n, samples=4000)[0].best_f1
     low, high = cut.intervals["recall"]

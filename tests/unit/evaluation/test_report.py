@@ -113,7 +113,9 @@ def test_page_fetches_nothing_and_runs_nothing(html):
     policy = next(attrs["content"] for tag, attrs in page.tags if attrs.get("http-equiv"))
     digest = base64.b64encode(hashlib.sha256(page.scripts[-1].encode()).digest()).decode()
     assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    assert SCRIPT in page.scripts[-1] and not re.search(r"innerHTML|insertAdjacent|document\.write|eval\(|fetch\(|http", SCRIPT)
+    assert SCRIPT in page.scripts[-1] and not re.search(
+        r"innerHTML|insertAdjacent|document\.write|eval\(|fetch\(|http", SCRIPT
+    )
 
 
 def test_numbers_of_the_run_are_on_the_page(html, run_dir):
@@ -321,10 +323,15 @@ def test_dropped_lines_without_a_reason_are_shown(work):
 
 def test_reasons_are_listed_with_the_most_first(work):
     manifest = read_manifest(work / "data")
-    manifest.counts = [Count("clean", "x", 100, 60, {"too_long": 10, "empty": 30}), Count("dedup", "x", 60, 0, {"twice": 60})]
+    manifest.counts = [
+        Count("clean", "x", 100, 60, {"too_long": 10, "empty": 30}),
+        Count("dedup", "x", 60, 0, {"twice": 60}),
+    ]
     write_manifest(work / "data", manifest)
     words = read(report(work)).words.partition("Why lines were dropped")[2]
-    assert re.search(r"twice dedup 60 60\.0 % empty clean 30 30\.0 % too long clean 10 10\.0 %", re.sub(r"\s+", " ", words))
+    assert re.search(
+        r"twice dedup 60 60\.0 % empty clean 30 30\.0 % too long clean 10 10\.0 %", re.sub(r"\s+", " ", words)
+    )
 
 
 def test_vocabulary_is_measured_on_the_binarised_text(work):

@@ -15,7 +15,7 @@ from tests.browser import Browser, find_browser
 from tests.unit.evaluation.report_example import make_leakage, make_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")]
-HOSTILE = "</script><script>window.hit=1</script><img src=x onerror=\"window.hit=1\"> '\" & ${title} \\u003c"
+HOSTILE = '</script><script>window.hit=1</script><img src=x onerror="window.hit=1"> \'" & ${title} \\u003c'
 HEBREW = "המשפט הזה נקרא מימין לשמאל."
 
 
@@ -36,7 +36,9 @@ def page(tmp_path_factory):
     pairs[1] = MinedPair(1.499, HOSTILE, HEBREW)
     write_mined_pairs(work / "mined.tsv", pairs)
     audit = make_leakage(["swa", "zul"])
-    audit[2].found = Leakage(40_500, 0, 2, 1012, 2, 0.7, [NearDuplicate(1, 2, 0.9, f"{HOSTILE} {i}", HEBREW) for i in range(20)])
+    audit[2].found = Leakage(
+        40_500, 0, 2, 1012, 2, 0.7, [NearDuplicate(1, 2, 0.9, f"{HOSTILE} {i}", HEBREW) for i in range(20)]
+    )
     write_leakage(work / LEAKAGE, audit[:3])
     return report(work)
 
@@ -64,7 +66,10 @@ def test_picking_a_sentence_shows_what_it_finds(opened, page):
     assert opened.text(".asked") == one["texts"][0]["7"]
     hits = [one["texts"][1][str(row[at])] for at in range(3, len(row), 4)]
     assert opened.run("[...document.querySelectorAll('.hits')][0].children.length") == 4
-    assert opened.run("[...document.querySelectorAll('.hits')[0].querySelectorAll('.text')].map(x => x.textContent)") == hits
+    assert (
+        opened.run("[...document.querySelectorAll('.hits')[0].querySelectorAll('.text')].map(x => x.textContent)")
+        == hits
+    )
     said = opened.run("[...document.querySelectorAll('.hits')[0].querySelectorAll('.verdict')].map(x => x.textContent)")
     assert said == ["right" if row[at + 3] else "wrong" for at in range(3, len(row), 4)]
     assert f"cosine {row[5]:.3f}" in opened.text(".hits li") and f"score {row[4]:.3f}" in opened.text(".hits li")
@@ -100,7 +105,10 @@ def test_arrow_keys_move_and_keep_the_choice_in_sight(opened):
     opened.press("ArrowDown", "ArrowDown", "ArrowUp")
     assert opened.run("document.querySelector('#n-list').getAttribute('aria-activedescendant')") == "n-1"
     opened.press("End")
-    assert opened.count("[aria-selected=true]") == 1 and opened.run("document.querySelector('[aria-selected=true]').id") == "n-59"
+    assert (
+        opened.count("[aria-selected=true]") == 1
+        and opened.run("document.querySelector('[aria-selected=true]').id") == "n-59"
+    )
     seen = "(() => { const l = document.querySelector('#n-list'), i = document.querySelector('[aria-selected=true]');"
     assert opened.run(seen + "return i.offsetTop >= l.scrollTop && i.offsetTop < l.scrollTop + l.clientHeight })()")
 
@@ -134,7 +142,10 @@ def test_paging_and_filtering_pairs(opened):
     assert opened.text("#p-status") == "13 to 24 of 60" and "chanzo 12" in opened.text("#p-list li")
     for _ in range(3):
         opened.click("#p-next")
-    assert opened.text("#p-status") == "49 to 60 of 60" and opened.run("document.querySelector('#p-next').disabled") is True
+    assert (
+        opened.text("#p-status") == "49 to 60 of 60"
+        and opened.run("document.querySelector('#p-next').disabled") is True
+    )
     opened.choose("#p-order", "lowest")
     assert "chanzo 59" in opened.text("#p-list li")
     opened.click("#p-find")
@@ -211,7 +222,10 @@ def test_dark_follows_the_system(opened, tmp_path):
     light = opened.run("getComputedStyle(document.body).backgroundColor")
     opened.screenshot(tmp_path / "light.png")
     opened.scheme("dark")
-    assert light == "rgb(255, 255, 255)" and opened.run("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
+    assert (
+        light == "rgb(255, 255, 255)"
+        and opened.run("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
+    )
     opened.screenshot(tmp_path / "dark.png")
     light, dark = ((tmp_path / f"{name}.png").read_bytes() for name in ("light", "dark"))
     assert light[:4] == b"\x89PNG" and light != dark
@@ -248,7 +262,9 @@ def test_numbers_of_vectors_that_are_not_finite_are_refused(tmp_path):
 
 
 def test_a_comparison_in_the_browser(browser, tmp_path):
-    runs = [make_run(tmp_path / name, ["swa"], n_updates=n, n_mined=20) for name, n in (("first", 200), ("second", 100))]
+    runs = [
+        make_run(tmp_path / name, ["swa"], n_updates=n, n_mined=20) for name, n in (("first", 200), ("second", 100))
+    ]
     page = compare_runs([str(run) for run in runs], tmp_path / "compared.html")
     browser.resize(1280, 900)
     browser.open(page)

@@ -27,8 +27,12 @@ def work(tmp_path):
         return Cut(threshold, 100 - i, 10.0, 5, precision, recall, f1(precision, recall), {"threshold": [0.95, 1.08]})
 
     settings = [Setting("ratio", 4, cut(2), cut(3)), Setting("distance", 8, cut(1))]
-    write_calibration(tmp_path / "mining" / "calibration.json", Calibration("swa-eng", 50, 20, [900, 800], "max", 0.9, settings))
-    rows = [("ratio", 4, t, 9, 10.0, 5, p, r, f1(p, r)) for t, p, r in CURVE] + [("distance", 8, 0.1, 9, 10.0, 5, 0.5, 0.5, 0.5)]
+    write_calibration(
+        tmp_path / "mining" / "calibration.json", Calibration("swa-eng", 50, 20, [900, 800], "max", 0.9, settings)
+    )
+    rows = [("ratio", 4, t, 9, 10.0, 5, p, r, f1(p, r)) for t, p, r in CURVE] + [
+        ("distance", 8, 0.1, 9, 10.0, 5, 0.5, 0.5, 0.5)
+    ]
     assert len(rows[0]) == len(COLUMNS)
     write_curve(tmp_path / "mining" / "calibration.tsv", rows)
     write_mined_pairs(tmp_path / "mined.tsv", [MinedPair(1.3 - i / 100, f"s{i}", f"t{i}") for i in range(40)])
@@ -44,7 +48,9 @@ def test_the_chosen_threshold_is_marked_with_its_precision_and_recall(work):
     page = section(work)
     assert "chosen, 1.05: precision 70.0, recall 60.0" in page and "best F1, 1.050: precision 70.0, recall 60.0" in page
     assert ">threshold 1.05<" in page and ">precision 0.9: 1.100<" in page, "the recommended cuts are in the histogram"
-    cells = re.findall(r"<tr>(.*?)</tr>", page.partition('aria-label="At other thresholds"')[2].partition("</table>")[0])
+    cells = re.findall(
+        r"<tr>(.*?)</tr>", page.partition('aria-label="At other thresholds"')[2].partition("</table>")[0]
+    )
     words = [re.findall(r">([^<>]+)<", cell) for cell in cells]
     at = {row[0]: row[2:] for row in words[1:]}
     assert words[0] == ["Threshold", "Pairs above it", "Precision, %", "Recall, %"]

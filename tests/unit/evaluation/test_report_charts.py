@@ -123,7 +123,9 @@ def test_panels_share_their_x_axis_and_do_not_overlap():
 
 def test_marks_of_a_histogram_stand_at_their_scores():
     edges = [1.0, 1.1, 1.2]
-    svg = ElementTree.fromstring(histogram_chart(edges, [1, 2], "s", "ratio", 1.1, marks=[(1.05, "best"), (3.0, "far")]))
+    svg = ElementTree.fromstring(
+        histogram_chart(edges, [1, 2], "s", "ratio", 1.1, marks=[(1.05, "best"), (3.0, "far")])
+    )
     x = x_axis(1.0, 1.2, False)
     places = [numbers_of(p.get("d"))[0] for p in svg.iter("path") if (p.get("class") or "").startswith("mark")]
     assert places == pytest.approx([x.at(1.1), x.at(1.05)], abs=0.06), "a mark outside the picture is left out"

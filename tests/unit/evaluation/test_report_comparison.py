@@ -46,7 +46,9 @@ def page_of(tmp_path, *specs):
 def test_paired_differences_equal_those_of_the_vectors(runs):
     first, second = (judge(read_run(run), "distance") for run in runs)
     found = against(second, first, list(first))
-    assert list(found.sets) == [("mafand.eng-swa", "swa", "eng"), ("mafand.eng-zul", "zul", "eng")] and not found.unpaired
+    assert (
+        list(found.sets) == [("mafand.eng-swa", "swa", "eng"), ("mafand.eng-zul", "zul", "eng")] and not found.unpaired
+    )
     for (name, lang, _), test in found.sets.items():
         wrong = []
         for run in runs:
@@ -106,7 +108,10 @@ def test_runs_without_a_common_valid_set(runs, tmp_path):
 
 def test_names_of_runs(tmp_path):
     assert parse_runs(["a=/x/one", "/x/two"]) == [("a", "/x/one"), ("two", "/x/two")]
-    assert [name for name, _ in parse_runs(["/x/fresh 1/work/student", "/x/fresh 2/work/student"])] == ["fresh 1", "fresh 2"]
+    assert [name for name, _ in parse_runs(["/x/fresh 1/work/student", "/x/fresh 2/work/student"])] == [
+        "fresh 1",
+        "fresh 2",
+    ]
     (tmp_path / "k=4").mkdir()
     assert parse_runs([str(tmp_path / "k=4"), "/x/b"])[0] == ("k=4", str(tmp_path / "k=4"))
     with pytest.raises(ConfigError, match="called 'a'"):
@@ -117,7 +122,9 @@ def test_names_of_runs(tmp_path):
 
 def test_the_configuration_is_read_back_from_the_log(tmp_path):
     path = tmp_path / "log"
-    path.write_text("noise\n" + CONFIGURATION.replace("0.2", "0.1") + '{"epoch": 1}\n' + CONFIGURATION, encoding="utf-8")
+    path.write_text(
+        "noise\n" + CONFIGURATION.replace("0.2", "0.1") + '{"epoch": 1}\n' + CONFIGURATION, encoding="utf-8"
+    )
     assert logged_settings(path) == {
         "_name": "None", "common.seed": "1", "optimization.max_update": "1520", "optimization.lr": "[0.0015, 0.1]",
         "optimization.clip_norm": "1.0", "model._name": "student_encoder_small", "model.layer_norm": "pre",
@@ -137,7 +144,9 @@ def test_the_command_refuses_what_is_no_comparison(runs, tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli_main(["--work", str(runs[0]), "--run", str(runs[1])])
     capsys.readouterr()
-    assert cli_main(["--quiet", "--run", str(runs[0]), "--run", str(runs[1]), "--output", str(tmp_path / "c.html")]) == 0
+    assert (
+        cli_main(["--quiet", "--run", str(runs[0]), "--run", str(runs[1]), "--output", str(tmp_path / "c.html")]) == 0
+    )
     assert capsys.readouterr().out == f"{tmp_path / 'c.html'}\n"
 
 

@@ -70,7 +70,11 @@ def test_none_found_is_not_the_same_as_not_audited():
 
 def test_text_of_lines_and_names_stays_text():
     html = leakage_section([side(NASTY, hit=1, name=NASTY, examples=[NearDuplicate(1, 1, 1.0, NASTY, "שלום")])], None)
-    assert "<script" not in html and "<b>" not in html and html.count("&lt;script&gt;alert(1)") == 4  # head and row twice, the line
+    assert (
+        "<script" not in html
+        and "<b>" not in html
+        and html.count("&lt;script&gt;alert(1)") == html.count("alert(1)") > 2
+    )
     assert '<span class="text" dir="auto"' in html and '<span class="text other" dir="auto"' in html
 
 

@@ -228,7 +228,14 @@ def test_xsim_losses_and_curriculum_stand_over_one_axis():
     lines = []
     for n in range(1, 7):
         stage = min(n, 3)
-        numbers = {"loss": 1 / n, "distil_loss": 0.5 / n, "increment": stage, "stage": stage, "lr": 0.1 * n, "wall": 5 * n}
+        numbers = {
+            "loss": 1 / n,
+            "distil_loss": 0.5 / n,
+            "increment": stage,
+            "stage": stage,
+            "lr": 0.1 * n,
+            "wall": 5 * n,
+        }
         lines.append(inner(10 * n, **numbers))
         if n % 2 == 0:
             lines.append(valid(10 * n, loss=2 / n, xsim=80 / n))

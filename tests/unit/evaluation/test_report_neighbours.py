@@ -52,12 +52,18 @@ def test_both_ways_equal_a_slow_search(margin):
             i = row[0]
             hits = [row[at : at + 4] for at in range(3, len(row), 4)]
             around = (own[i] + other) / 2
-            score = {"absolute": cosines[i], "distance": cosines[i] - around, "ratio": cosines[i] / np.maximum(around, 0.01)}
+            score = {
+                "absolute": cosines[i],
+                "distance": cosines[i] - around,
+                "ratio": cosines[i] / np.maximum(around, 0.01),
+            }
             nearest = sorted(range(23), key=lambda j: -cosines[i][j])[:4]
             assert sorted(cosines[i][j] for j, *_ in hits) == pytest.approx(sorted(cosines[i][nearest]), abs=1e-5)
             assert [s for _, s, *_ in hits] == sorted((s for _, s, *_ in hits), reverse=True)
             for j, said, near, right in hits:
-                assert said == pytest.approx(score[margin][j], abs=6e-4) and near == pytest.approx(cosines[i][j], abs=6e-4)
+                assert said == pytest.approx(score[margin][j], abs=6e-4) and near == pytest.approx(
+                    cosines[i][j], abs=6e-4
+                )
                 assert right == (texts[j] == texts[i])
             better = [j for j in range(23) if cosines[i][j] > cosines[i][i] + 1e-6 and texts[j] != texts[i]]
             assert row[1] == 1 + len(better) and row[2] == pytest.approx(cosines[i][i], abs=6e-4)
@@ -153,4 +159,4 @@ def test_the_cosine_of_a_mined_pair_is_shown_where_the_file_has_it(tmp_path):
     write_mined_pairs(path, [MinedPair(2.8, "s", "t", 1, 9, 0.123456)], provenance=True)
     page, data = mining_section(tmp_path, None, path)
     assert data["pairs"] == [[1, 2.8, "s", "t", 0.123]]
-    assert '2.800<small>cosine 0.123</small>' in page
+    assert "2.800<small>cosine 0.123</small>" in page

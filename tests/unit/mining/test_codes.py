@@ -27,7 +27,9 @@ def test_a_limit_keeps_all_entries_above_the_floor_and_few_below(code):
     entries = entries_of(code)
     values = code.values(entries)
     random = np.random.default_rng(1)
-    floors = np.concatenate([random.choice(values, 300), random.uniform(max(-1, code.least), 1, 300).astype(np.float32)])
+    floors = np.concatenate(
+        [random.choice(values, 300), random.uniform(max(-1, code.least), 1, 300).astype(np.float32)]
+    )
     for floor, limit in zip(floors, code.limit(floors)):
         kept = entries > limit
         assert kept[values > floor].all()

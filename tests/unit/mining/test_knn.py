@@ -102,7 +102,9 @@ def test_a_cosine_has_the_same_bits_in_any_company(dim):
         assert_array_equal(cosines(shuffled), together[shuffled])
         assert_array_equal(cosines(everything, turned=True), together)
         assert_array_equal(np.concatenate([cosines(everything[i : i + 1]) for i in range(300)]), together)
-    unit = [side.astype(np.float64) / np.linalg.norm(side.astype(np.float64), axis=1, keepdims=True) for side in (src, tgt)]
+    unit = [
+        side.astype(np.float64) / np.linalg.norm(side.astype(np.float64), axis=1, keepdims=True) for side in (src, tgt)
+    ]
     assert_allclose(together, (unit[0] @ unit[1].T).ravel(), atol=5e-7)
 
 
@@ -387,7 +389,9 @@ def test_each_product_leaves_to_the_next_what_it_cannot_decide(monkeypatch, capl
     found = knn_both(src, tgt, 4, progress=lambda done, total: seen.append(done / total))
     for one, exact in zip(found, knn_both(src, tgt, 4, precision="float32")):
         assert_same(one, exact)
-    assert caplog.text.index("int8 leaves") < caplog.text.index("bfloat16 is used") < caplog.text.index("float32 is used")
+    assert (
+        caplog.text.index("int8 leaves") < caplog.text.index("bfloat16 is used") < caplog.text.index("float32 is used")
+    )
     assert max(seen) <= 1 and seen[-1] == 1
 
 

@@ -47,7 +47,9 @@ def unit_rows(rows, workers):
 
 def sampled(src, tgt, k, size=200):
     ids = np.arange(size)
-    return Sample(ids, knn(src[:size], tgt, k, precision="float32")), Sample(ids, knn(tgt[:size], src, k, precision="float32"))
+    return Sample(ids, knn(src[:size], tgt, k, precision="float32")), Sample(
+        ids, knn(tgt[:size], src, k, precision="float32")
+    )
 
 
 def test_axes_are_orthonormal_and_the_largest_come_first(workers):
@@ -105,7 +107,9 @@ def test_what_is_lost_is_what_a_loop_counts(monkeypatch, workers):
             products = left[row] @ right.T
             best = np.sort(products)[::-1]
             capacity = reduction.capacity_for(3)
-            missed += not (products[nearest] >= best[2] - slack - 1e-6 and products[nearest] >= best[capacity - 1] - 1e-6)
+            missed += not (
+                products[nearest] >= best[2] - slack - 1e-6 and products[nearest] >= best[capacity - 1] - 1e-6
+            )
         shares.append(missed / len(sample.ids))
     assert lost == pytest.approx(max(shares), abs=0.006) and lost > 0
 

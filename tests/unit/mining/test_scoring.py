@@ -126,7 +126,9 @@ def test_the_record_says_of_what_and_how(bitext, function):
     assert json.loads((bitext.folder / "scored.tsv.json").read_text())["version"] == __version__
     assert record.output_sha256 == sha256_file(bitext.output)
     assert [record.src.text_sha256, record.tgt.text_sha256] == [sha256_file(path) for path in bitext.files[:2]]
-    assert [record.src.embeddings_sha256, record.tgt.embeddings_sha256] == [sha256_file(path) for path in bitext.files[2:]]
+    assert [record.src.embeddings_sha256, record.tgt.embeddings_sha256] == [
+        sha256_file(path) for path in bitext.files[2:]
+    ]
     assert (record.src.encoder, record.src.space, record.src.lines) == ("student:1", "sbert:a", N)
     assert record.tgt.encoder is None and record.options == {"unify": True, "recall": 0.95, "seed": 1}
     expected = {"mode": result.mode, "margin": "ratio", "k": 3, "threshold": 1.2, "pairs": len(pairs)}

@@ -93,7 +93,9 @@ def finished_round(work, number, lines, xsim):
     (folder / "student" / "checkpoints").mkdir(parents=True)
     (folder / "calibration").mkdir()
     (folder / "student" / "checkpoints" / "checkpoint_best.pt").write_bytes(b"weights %d" % number)
-    entry = XsimEntry("student", "dev", "swa", "eng", "distance", 4, 100, xsim, float(xsim), xsim - 1.0, xsim + 1.0, "s")
+    entry = XsimEntry(
+        "student", "dev", "swa", "eng", "distance", 4, 100, xsim, float(xsim), xsim - 1.0, xsim + 1.0, "s"
+    )
     write_results(folder / "student", Results(xsim=[entry]))
     write_calibration(folder / "calibration" / "calibration.json", calibration(Setting("ratio", 4, cut(1.1, 0.9))))
     for lang, seed in (("swa", 1), ("eng", 2)):
@@ -102,7 +104,9 @@ def finished_round(work, number, lines, xsim):
         column = 0 if lang == "swa" else 1
         (folder / f"mined.{lang}").write_text("".join(f"{lang} line {pair[column]}\n" for pair in lines))
     (folder / "mined.lines.tsv").write_text("".join(f"1.{i}00000\t{a}\t{b}\n" for i, (a, b) in enumerate(lines)))
-    (folder / "mined.counts.json").write_text(json.dumps({"in": 9, "kept": len(lines), "dropped": {"known": 9 - len(lines)}}))
+    (folder / "mined.counts.json").write_text(
+        json.dumps({"in": 9, "kept": len(lines), "dropped": {"known": 9 - len(lines)}})
+    )
 
 
 def finish(work, number, **options):
@@ -161,7 +165,9 @@ def test_a_worse_round_stops_the_loop_and_is_not_the_result(work, capsys):
     finished_round(work, 2, [(1, 2), (3, 3)], xsim=19)
     finish(work, 2)
     assert "stop: xsim 19.00 %" in capsys.readouterr().out
-    assert (work / "checkpoint_best.pt").read_bytes() == b"weights 2", "19 is lower, though not by more than the interval"
+    assert (work / "checkpoint_best.pt").read_bytes() == b"weights 2", (
+        "19 is lower, though not by more than the interval"
+    )
     finish(work, 2)  # again, as after a kill: the same
     assert len(json.loads((work / "iterate.json").read_text())["rounds"]) == 2
 

@@ -36,7 +36,9 @@ def test_a_translation_too_few_or_too_many_is_refused(lines, n, words):
         translations.detokenised(lines, n, "log")
 
 
-REFERENCES = [f"the {animal} runs over the hill number {i}" for i, animal in enumerate(["dog", "cat", "cow", "hen"] * 10)]
+REFERENCES = [
+    f"the {animal} runs over the hill number {i}" for i, animal in enumerate(["dog", "cat", "cow", "hen"] * 10)
+]
 WORSE = [line.replace("runs over", "walks under") if i % 2 else line for i, line in enumerate(REFERENCES)]
 WORST = [line.replace("the hill", "a lake") for line in WORSE]
 
@@ -54,7 +56,10 @@ def test_scores_are_those_of_sacrebleu_and_better_is_told_from_equal():
     assert "version:" in signatures["chrF"]
     again, _ = score.paired_scores(systems, REFERENCES, samples=200, seed=1)
     assert again == found
-    assert score.paired_scores(systems, REFERENCES, samples=200, seed=2)[0]["one"]["BLEU"].mean != found["one"]["BLEU"].mean
+    assert (
+        score.paired_scores(systems, REFERENCES, samples=200, seed=2)[0]["one"]["BLEU"].mean
+        != found["one"]["BLEU"].mean
+    )
 
 
 def test_what_cannot_be_compared():
@@ -72,7 +77,8 @@ def test_facts_of_a_system(tmp_path):
     (tmp_path / "text/mined.counts.json").write_text('{"in": 4, "kept": 1, "dropped": {"in_evaluation_set": 3}}')
     validations = [(100, "5.5"), (200, "6.5"), (300, "6.25")]
     lines = [
-        "x | INFO | valid | " + json.dumps({"epoch": 1, "valid_loss": "4", "valid_bleu": bleu, "valid_num_updates": str(update)})
+        "x | INFO | valid | "
+        + json.dumps({"epoch": 1, "valid_loss": "4", "valid_bleu": bleu, "valid_num_updates": str(update)})
         for update, bleu in validations
     ]
     (tmp_path / "log/train.mined.json.log").write_text("".join(line + "\n" for line in lines))

@@ -89,7 +89,9 @@ def test_equals_the_slow_reference(published, max_tokens):
 def test_weights_of_half_the_precision(published, tmp_path, dtype):
     model = torch.load(published / "laser2.pt", weights_only=True)["model"]
     rounded = {name: tensor.to(dtype) for name, tensor in model.items()}
-    expected = Laser2Teacher(change(published, tmp_path, model={k: v.float() for k, v in rounded.items()}), device="cpu")
+    expected = Laser2Teacher(
+        change(published, tmp_path, model={k: v.float() for k, v in rounded.items()}), device="cpu"
+    )
     expected = expected.encode(LINES)
     found = Laser2Teacher(change(published, tmp_path, model=rounded), device="cpu").encode(LINES)
     np.testing.assert_array_equal(found, expected)
