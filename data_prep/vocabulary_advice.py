@@ -17,7 +17,7 @@ from vocabulary_statistics import SpmVocabulary, Vocabulary, measure
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.atomic import disk_error
-from fairseq_distill.formats.vocabulary import Advice, PieceCounts, VocabularyReport
+from fairseq_distill.formats.vocabulary import Advice, PieceCounts, VocabularyReport, size_for_lines
 from fairseq_distill.text import normalise
 
 logger = logging.getLogger(__name__)
@@ -248,3 +248,25 @@ def _leaves(report: VocabularyReport, lang: str, joint: int, own: int) -> Option
             f"its own {100 * alone.unknown_share:.2f}%"
         )
     return None
+
+
+def advise_by_size(rows: Sequence[PieceCounts], lines: int) -> Advice:
+    """What is advised where no candidates were compared: one vocabulary of the languages' own, its size by the number of lines.
+
+    Args:
+        rows: the student's and, where it is known, the teacher's vocabulary on each language.
+        lines: training lines of all languages together.
+    """
+    own = {row.lang: row for row in rows if row.vocabulary == "student"}
+    taught = {row.lang: row for row in rows if row.vocabulary == "teacher" and row.lang in own}
+    languages, size = list(own), size_for_lines(lines)
+    reason = f"{size:,} pieces for {lines:,} lines"
+    if taught:
+        lang = max(taught, key=lambda each: taught[each].per_unit / max(own[each].per_unit, 1e-9))
+        reason += (
+            f"; the teacher's vocabulary makes {taught[lang].per_unit:.2f} pieces a word of {lang} and knows "
+            f"{100 * (1 - taught[lang].unknown_share):.1f} % of its text, the student's own {own[lang].per_unit:.2f} and "
+            f"{100 * (1 - own[lang].unknown_share):.1f} %"
+        )
+    reason += "; other sizes, and vocabularies of single languages, were not compared: --spm-size auto does that"
+    return Advice("joint" if len(languages) > 1 else "dedicated", languages, size, reason)

@@ -1,6 +1,5 @@
 """The steps of stage 2 around the training of the vocabulary: choose its size before, measure it afterwards."""
 
-import logging
 from pathlib import Path
 from typing import Dict, List, Tuple
 
@@ -11,7 +10,7 @@ from plan_file import Plan
 from spm_training import DICTIONARY, MODEL
 from stamps import HERE, PACKAGE, Stamps, Step
 from teacher_vocabulary import teacher_vocabulary, vocabulary_files
-from vocabulary_advice import LanguageText, compare, sample, split_text, training_frequency
+from vocabulary_advice import LanguageText, advise_by_size, compare, sample, split_text, training_frequency
 from vocabulary_statistics import SpmVocabulary, Vocabulary, measure
 from vocabulary_table import log_table
 
@@ -21,8 +20,6 @@ from fairseq_distill.formats.dictionary import read_dictionary
 from fairseq_distill.formats.lines import count_lines, iter_lines
 from fairseq_distill.formats.vocabulary import NAME, VocabularyReport, read_vocabulary_report, write_vocabulary_report
 from fairseq_distill.text import NORMALISER
-
-logger = logging.getLogger(__name__)
 
 CANDIDATES = "vocabulary.candidates.json"
 _CODE = (
@@ -81,7 +78,7 @@ def _step(name: str, output: str, plan: Plan, data: Path, stamps: Stamps, inputs
         "limits": [
             defaults.ADVICE_SIZES, defaults.ADVICE_SENTENCES, defaults.ADVICE_HELDOUT, defaults.ADVICE_LEAST_HELDOUT,
             defaults.RARE_PIECE, defaults.ADVICE_RARE_SHARE, defaults.ADVICE_GAIN, defaults.ADVICE_DEDICATED,
-            defaults.ADVICE_UNKNOWN, defaults.SPM_CHARACTER_COVERAGE,
+            defaults.ADVICE_UNKNOWN, defaults.SPM_CHARACTER_COVERAGE, defaults.PLAN_SPM_SIZES, defaults.PLAN_SPM_LARGEST,
         ],
     }  # fmt: skip
     code = [*(HERE / file for file in _CODE), PACKAGE / "text.py", PACKAGE / "formats/vocabulary.py"]
@@ -135,12 +132,10 @@ def measure_student(plan: Plan, data: Path, stamps: Stamps) -> None:
         candidates = read_vocabulary_report(data / CANDIDATES)
         report.rows += candidates.rows
         report.advice, report.size = candidates.advice, candidates.size
+    elif rows:
+        report.advice = [advise_by_size(rows, sum(text.total for text in texts.values()))]
     write_vocabulary_report(data / NAME, report)
     log_table(report)
-    if not _advised(plan):
-        logger.info(
-            "vocabulary | not compared with others; --spm-size auto trains several, joint and dedicated, and says which to take and why"
-        )
 
 
 def _advised(plan: Plan) -> bool:

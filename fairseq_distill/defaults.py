@@ -78,6 +78,7 @@ AUGMENT_PER_TYPE = (
 )
 
 # --- objective
+DISTIL_WEIGHT = 1.0
 MLM_WEIGHT = 0.09  # --lambda-mask of the fairseq nllb README
 MASK_PROBABILITY = 0.15  # BERT
 MASK_LEAVE_UNMASKED = 0.1  # of the chosen pieces; with MASK_RANDOM gives BERT's 80/10/10

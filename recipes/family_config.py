@@ -78,13 +78,15 @@ class FamilyConfig:
 
 
 def settings_lines(spm_size: int, temperature: float, curriculum: str) -> List[str]:
-    """The lines of a config.sh that say what a student is trained with, and a comment with the weights of its losses."""
+    """The lines of a config.sh that say what a student is trained with, the weights of its losses among them."""
     return [
         f"SPM_SIZE={spm_size}",
         f"TEMPERATURE={temperature:g}",
         f"CURRICULUM={curriculum}",
-        f"# weights, unless OPTIONS says otherwise: cosine 1, contrastive {defaults.STUDENT_CONTRASTIVE_WEIGHT:g} (queue of "
-        f"{defaults.STUDENT_CONTRASTIVE_QUEUE:,}), MLM {defaults.MLM_WEIGHT:g} in {100 * defaults.MASK_SHARE:.0f} % of the pieces",
+        f"# cosine; contrastive, with a queue of {defaults.STUDENT_CONTRASTIVE_QUEUE:,}; MLM, with {100 * defaults.MASK_SHARE:.0f} % "
+        "of the pieces where there is monolingual text",
+        f"OPTIONS=(--distil-weight {defaults.DISTIL_WEIGHT:g} --contrastive-weight {defaults.STUDENT_CONTRASTIVE_WEIGHT:g} "
+        f"--mlm-weight {defaults.MLM_WEIGHT:g})",
     ]
 
 

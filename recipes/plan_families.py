@@ -22,6 +22,7 @@ from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import disk_error, write_text
 from fairseq_distill.formats.lines import iter_lines
 from fairseq_distill.formats.numbers import whole
+from fairseq_distill.formats.vocabulary import size_for_lines
 from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.languages import parse_language
 
@@ -143,14 +144,6 @@ def shipped_corpora() -> List[ListedCorpus]:
     return [corpus for folder in shipped_families() for corpus in read_config(folder).corpora]
 
 
-def spm_size(lines: int) -> int:
-    """Pieces of a vocabulary for so many lines on the student's side."""
-    for below, size in defaults.PLAN_SPM_SIZES:
-        if lines < below:
-            return size
-    return defaults.PLAN_SPM_LARGEST
-
-
 def temperature(pairs: Sequence[int]) -> float:
     """Sampling temperature for the languages of one student, from the largest over the smallest."""
     ratio = max(pairs) / max(1, min(pairs))
@@ -185,7 +178,7 @@ def _choose_numbers(proposal: Proposal, counts: Dict[str, Count], available: Opt
     lines = sum(count.pairs + count.lines for count in counted)
     several = len(proposal.langs) + len(proposal.pivots) > 1
     proposal.vocabulary = "joint" if several else "dedicated"
-    proposal.spm_size = spm_size(lines)
+    proposal.spm_size = size_for_lines(lines)
     proposal.reasons.append(
         f"vocabulary: {proposal.spm_size:,} pieces for {lines:,} lines, "
         + ("joint to the languages of this student alone" if several else "dedicated to this language")

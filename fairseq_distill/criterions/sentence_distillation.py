@@ -25,7 +25,9 @@ class SentenceDistillationCriterionConfig(FairseqDataclass):
             "help": "distance between student and teacher embeddings: cosine (the paper's), mse, or smooth_l1, which far-off components do not dominate"
         },
     )
-    distil_weight: float = field(default=1.0, metadata={"help": "weight of the distillation loss, >= 0"})
+    distil_weight: float = field(
+        default=defaults.DISTIL_WEIGHT, metadata={"help": "weight of the distillation loss, >= 0"}
+    )
     mlm_weight: float = field(
         default=defaults.MLM_WEIGHT,
         metadata={"help": "weight of the MLM loss beside it, >= 0; without monolingual text it has no effect"},
@@ -71,6 +73,8 @@ class SentenceDistillationCriterion(FairseqCriterion):
         self.distance = DISTILLATION_LOSSES[str(cfg.distil_loss)]
         self.languages: List[str] = list(task.languages)
         self.tlm = task.cfg.tlm_share > 0
+        own = task.manifest.own_language()
+        self.own_language = None if own is None else self.languages.index(own)
         # Set by the task for the updates in which each objective's gradient is measured.
         self.gradients: Optional[ObjectiveGradients] = None
 
@@ -95,7 +99,11 @@ class SentenceDistillationCriterion(FairseqCriterion):
             if self.tlm:
                 terms["tlm"] = weighted * tlm
         if self.gradients is not None:
-            self.gradients.add({name: term for name, term in terms.items() if name in self.weights()})
+            measured = {name: term for name, term in terms.items() if name in self.weights()}
+            if self.own_language is not None:  # a part of the distillation term
+                own = language == self.own_language
+                measured["self"] = self.cfg.distil_weight * (distil[own] * weight[own]).sum()
+            self.gradients.add(measured)
         loss = sum(terms.values(), start=distil.new_zeros(()))
 
         sample_size = n_distil if sample["distil_total"] else n_masked
@@ -127,6 +135,8 @@ class SentenceDistillationCriterion(FairseqCriterion):
         objectives["mlm"] = self.cfg.mlm_weight
         if self.tlm:
             objectives["tlm"] = self.cfg.mlm_weight
+        if self.own_language is not None:
+            objectives["self"] = self.cfg.distil_weight
         return {name: weight for name, weight in objectives.items() if weight or name == "distil"}
 
     def _masked(self, logits: Tensor, targets: Tensor, paired: Tensor) -> Tuple[Tensor, Tensor]:

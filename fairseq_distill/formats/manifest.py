@@ -104,6 +104,10 @@ class Manifest:
         """The corpora of a split, of one kind when given, in the manifest's order."""
         return [corpus for corpus in self.corpora if corpus.split == split and kind in (None, corpus.kind)]
 
+    def own_language(self) -> Optional[str]:
+        """The teacher's language, where the student learns to read it too."""
+        return next((corpus.lang for corpus in self.select("train", "self")), None)
+
 
 def write_manifest(directory: PathLike, manifest: Manifest) -> None:
     """Write ``manifest.json`` into a data directory."""

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from fairseq_distill import defaults
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import PathLike, write_text
 from fairseq_distill.formats.json_file import from_json, load_json
@@ -114,13 +115,21 @@ class Advice:
     reason: str
 
 
+def size_for_lines(lines: int) -> int:
+    """Pieces of a vocabulary for so many lines on the student's side; our choice, see docs/vocabulary.md."""
+    for below, size in defaults.PLAN_SPM_SIZES:
+        if lines < below:
+            return size
+    return defaults.PLAN_SPM_LARGEST
+
+
 @dataclass
 class VocabularyReport:
     """What was measured, and what follows from it.
 
     Attributes:
         rows: one for each vocabulary and language.
-        advice: empty when no candidates were compared.
+        advice: by the candidates compared; without any, by the number of lines and the teacher's vocabulary.
         size: the size chosen for one vocabulary of all the languages; None when no candidates were compared.
         origin: ``trained``, or the file that ``--spm-model`` named.
         temperature: of the languages' shares in the text that vocabularies were trained on; None when none was trained.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The paper's claims again: makes the runs that a claim needs and writes the table of all runs that are there.
 #
-#   bash recipes/ablation/run.sh --claim a --data-root DIR [--groups horn,uganda,swahili] [--seeds 1,2,3] [--jobs 2]
+#   bash recipes/ablation/run.sh --claim a --data-root DIR [--groups ethiopic,lakes,swahili] [--seeds 1,2,3] [--jobs 2]
 #   bash recipes/ablation/run.sh --claim all --data-root DIR --jobs 2      all of them; can be stopped and run again
 #   bash recipes/ablation/run.sh --help                                    further options
 #

@@ -5,7 +5,8 @@ LANGS=(lgg luc)
 SPM_SIZE=8000
 TEMPERATURE=2
 CURRICULUM=none
-# weights, unless OPTIONS says otherwise: cosine 1, contrastive 1 (queue of 4,096), MLM 0.09 in 25 % of the pieces
+# cosine; contrastive, with a queue of 4,096; MLM, with 25 % of the pieces where there is monolingual text
+OPTIONS=(--distil-weight 1 --contrastive-weight 1 --mlm-weight 0.09)
 # language, mtdata id, licence; the most trusted first
 CORPORA=(
   "lgg Leipzig-community-2017-lgg CC-BY"

@@ -7,6 +7,7 @@ import pytest
 from vocabulary_advice import (
     LanguageText,
     advise,
+    advise_by_size,
     candidates,
     choose_size,
     compare,
@@ -18,7 +19,7 @@ from vocabulary_statistics import SpmVocabulary, spm_file
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError
-from fairseq_distill.formats.vocabulary import PieceCounts, VocabularyReport
+from fairseq_distill.formats.vocabulary import PieceCounts, VocabularyReport, size_for_lines
 
 
 def row(size, per_word, rare=0.0, lang="swa", kind="dedicated", unknown=0):
@@ -56,6 +57,17 @@ def test_the_gain_is_that_of_a_doubling():
     gain = defaults.ADVICE_GAIN
     assert choose_size(ladder((1000, 2.0), (4000, 2.0 * (1 - gain) ** 2 + 0.001))).size == 1000
     assert choose_size(ladder((1000, 2.0), (4000, 2.0 * (1 - gain) ** 2 - 0.001))).size == 4000
+
+
+def test_without_candidates_the_number_of_lines_decides_and_the_teacher_is_compared_with():
+    rows = [row(4000, 2.0, lang=lang, kind="student") for lang in ("swa", "lug")]
+    rows += [row(50_000, 3.0, lang="swa", kind="teacher"), row(50_000, 5.0, lang="lug", kind="teacher", unknown=10)]
+    advice = advise_by_size(rows, 500_000)
+    assert (advice.kind, advice.languages, advice.size) == ("joint", ["swa", "lug"], size_for_lines(500_000))
+    assert f"makes 5.00 pieces a word of lug and knows {100 * (1 - rows[3].unknown_share):.1f} %" in advice.reason
+    assert "own 2.00 and 100.0 %" in advice.reason and "for 500,000 lines" in advice.reason
+    alone = advise_by_size(rows[:1], 100)
+    assert alone.kind == "dedicated" and alone.size < advice.size and "teacher" not in alone.reason
 
 
 def test_a_joint_size_goes_by_the_mean_over_languages():

@@ -22,7 +22,7 @@ from fairseq_distill.tasks.options import SentenceDistillationConfig
 EVERYTHING = ["--mask-unit", "blocks", "--mask-block-pieces", "40", "--mask-whole-words", "--tlm-share", "0.2"]
 EVERYTHING += ["--self-share", "0.3"]
 LOSSES = ("loss", "distil_loss", "mlm_loss", "tlm_loss", "distil_loss_aaa", "distil_loss_eng", "gnorm")
-NORMS = ("gnorm_distil", "gnorm_mlm", "gnorm_tlm", "weight_mlm", "weight_tlm")
+NORMS = ("gnorm_distil", "gnorm_self", "gnorm_mlm", "gnorm_tlm", "weight_self", "weight_mlm", "weight_tlm")
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,11 @@
 
 import pytest
 from family_config import read_config
-from plan_families import Count, main, parser, propose, read_counts, spm_size, temperature
+from plan_families import Count, main, parser, propose, read_counts, temperature
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError, DataError
+from fairseq_distill.formats.vocabulary import size_for_lines
 
 
 def by_name(counts, available=None):
@@ -67,7 +68,7 @@ def test_the_curriculum_is_for_little_text():
     "lines, size", [(0, 4000), (19_999, 4000), (20_000, 8000), (1_000_000, 16_000), (10**8, 32_000)]
 )
 def test_more_text_gets_more_pieces(lines, size):
-    assert spm_size(lines) == size
+    assert size_for_lines(lines) == size
 
 
 @pytest.mark.parametrize(
