@@ -96,16 +96,21 @@ class Laser2Teacher:
         return self.tokenizer.encode(sentences)
 
     def encode_prepared(self, prepared: List[np.ndarray]) -> np.ndarray:
-        lengths = np.fromiter(map(len, prepared), np.int64, len(prepared))
-        embedded = torch.empty((len(prepared), self.dim), dtype=torch.float32, device=self.device)
-        with torch.inference_mode():
-            for batch in batches_by_length(lengths, self.max_tokens):
-                inside = np.arange(lengths[batch].max()) < lengths[batch][:, None]  # [B, T]
-                tokens = np.full(inside.shape, PAD, dtype=np.int64)
-                tokens[inside] = np.concatenate([prepared[index] for index in batch])
-                rows = self.encoder(torch.from_numpy(tokens).to(self.device), torch.from_numpy(lengths[batch]))
-                embedded[torch.from_numpy(batch).to(self.device)] = rows
-        return embedded.cpu().numpy()
+        return embed_ids(self.encoder, prepared, self.max_tokens, self.device)
+
+
+def embed_ids(encoder: LstmEncoder, prepared: List[np.ndarray], max_tokens: int, device: torch.device) -> np.ndarray:
+    """float32 [N, E] for the ids of N sentences, in batches of sentences of like length, ``max_tokens`` padded pieces each."""
+    lengths = np.fromiter(map(len, prepared), np.int64, len(prepared))
+    embedded = torch.empty((len(prepared), encoder.shape.output_dim), dtype=torch.float32, device=device)
+    with torch.inference_mode():
+        for batch in batches_by_length(lengths, max_tokens):
+            inside = np.arange(lengths[batch].max()) < lengths[batch][:, None]  # [B, T]
+            tokens = np.full(inside.shape, PAD, dtype=np.int64)
+            tokens[inside] = np.concatenate([prepared[index] for index in batch])
+            rows = encoder(torch.from_numpy(tokens).to(device), torch.from_numpy(lengths[batch]))
+            embedded[torch.from_numpy(batch).to(device)] = rows
+    return embedded.cpu().numpy()
 
 
 def is_laser2(content: Any) -> bool:
