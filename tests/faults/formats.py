@@ -36,7 +36,9 @@ from fairseq_distill.teachers.sbert_tokenizer import load_tokenizer
 from tests.unit.export.export_students import train_spm, write_student
 
 REPO = Path(__file__).parents[2]
-PROGRAMS = [str(REPO / folder) for folder in ("data_prep", "recipes", "recipes/ablation")]  # of which some formats are read by
+PROGRAMS = [
+    str(REPO / folder) for folder in ("data_prep", "recipes", "recipes/ablation")
+]  # of which some formats are read by
 
 
 def write_formats(folder):
