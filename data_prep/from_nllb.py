@@ -18,7 +18,7 @@ from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.data.parts import part_files
 from fairseq_distill.embedding.registry import KINDS, open_encoder
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.formats.atomic import sha256_file
+from fairseq_distill.formats.atomic import atomic_path, make_folder, sha256_file
 from fairseq_distill.formats.binarised import Sequences, open_either, write_binarised
 from fairseq_distill.formats.dictionary import BOS, EOS, PAD, SPECIALS, Dictionary, read_dictionary, write_dictionary
 from fairseq_distill.formats.lines import write_lines
@@ -118,9 +118,10 @@ def main(args: argparse.Namespace) -> None:
     dictionary, _ = student_dictionary(src[0])
     StudentTokenizer(spm.read_bytes(), dictionary)  # raises when the two do not belong together
     for folder in ("bin", "clean", "teacher"):
-        (data / folder).mkdir(parents=True, exist_ok=True)
+        make_folder(data / folder)
     (data / "manifest.json").unlink(missing_ok=True)  # what was here is being replaced
-    (data / "spm.model").write_bytes(spm.read_bytes())
+    with atomic_path(data / "spm.model") as temporary:
+        temporary.write_bytes(spm.read_bytes())
     write_dictionary(data / "dict.txt", dictionary.symbols[len(SPECIALS) :])
     corpora = [convert(entry, data, src, tgt, args.increments) for entry in config.entries]
     encoder = open_encoder(args.teacher)

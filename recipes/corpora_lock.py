@@ -6,6 +6,7 @@ An id that neither has is trusted once, and written to the latter.
 """
 
 import datetime
+import re
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Dict, Iterable, List, Tuple
@@ -50,7 +51,7 @@ def read_lock(path: Path) -> Pins:
         if not line.strip() or line.startswith("#"):
             continue
         cells = line.split("\t")
-        if len(cells) != 5 or len(cells[2]) != 64 or not cells[3].isdigit():
+        if len(cells) != 5 or len(cells[2]) != 64 or not re.fullmatch("[0-9]{1,15}", cells[3]):
             raise DataError(f"{path}, line {number}: {line!r} is not 'corpus<TAB>side<TAB>sha256<TAB>lines<TAB>date'.")
         pins[cells[0], cells[1]] = Pin(cells[0], cells[1], cells[2], int(cells[3]), cells[4])
     return pins

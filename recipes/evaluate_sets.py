@@ -26,7 +26,7 @@ from fairseq_distill.evaluation.paired import compare
 from fairseq_distill.evaluation.tables import as_csv, as_html, as_latex, as_text
 from fairseq_distill.evaluation.xsim import XsimResult, bootstrap_interval, result_of, wrong_sentences
 from fairseq_distill.evaluation.xsimpp import xsimpp
-from fairseq_distill.formats.atomic import PathLike, write_text
+from fairseq_distill.formats.atomic import PathLike, make_folder, write_text
 from fairseq_distill.formats.augmented import Augmented, read_augmented
 from fairseq_distill.formats.bucc import BuccSet, read_bucc
 from fairseq_distill.formats.embeddings import open_embeddings
@@ -76,7 +76,7 @@ class Encoders:
         """float32 [N, E] of a text, from WORK/embeddings; made again only when text or encoder have changed."""
         spec = self.spec(name, target)
         folder = self.work / "embeddings" / re.sub(r"[^\w.-]+", "_", self.opened[spec].name)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         output = folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', place)}.npy"
         embed(self.opened[spec], text, output, spec=spec)
         return np.asarray(open_embeddings(output))
@@ -216,7 +216,7 @@ def _near_copies(
 ) -> Tuple[Augmented, np.ndarray]:
     augmented = read_augmented(path, lines)
     text = encoders.work / "text" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', place)}.augmented.txt"
-    text.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(text.parent)
     write_lines(text, augmented.texts)
     return augmented, encoders.rows(name, text, f"{place}.augmented", target=True)
 
@@ -227,7 +227,7 @@ def bucc_scores(name: str, encoders: Encoders, job: Job, margin: str, k: int, se
         rows = []
         for lang, lines, target in ((src, bucc.src, False), (tgt, bucc.tgt, True)):
             text = encoders.work / "text" / f"bucc.{test}.{src}-{tgt}.{lang}"
-            text.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(text.parent)
             write_lines(text, lines)
             rows.append(encoders.rows(name, text, f"bucc.{test}.{src}-{tgt}.{lang}", target))
         about = {"test": test, "pair": f"{src}-{tgt}", "encoder": encoders.opened[encoders.specs[name]].name}
@@ -274,7 +274,7 @@ def main(args: argparse.Namespace) -> None:
     job = read_job(args)
     for file in args.train:
         require_file(file)
-    work.mkdir(parents=True, exist_ok=True)
+    make_folder(work)
     leakage = audit(args.train, job, args.examples, args.near) if args.train else None
     encoders = Encoders(args.encoder, args.teacher, work)
     scores = measure(args, job, encoders)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 from fairseq_distill import defaults
-from fairseq_distill.errors import ConfigError
+from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.numbers import finite
 from fairseq_distill.languages import parse_language
@@ -90,10 +90,23 @@ def settings_lines(spm_size: int, temperature: float, curriculum: str) -> List[s
     ]
 
 
-def read_licences() -> Dict[str, Tuple[str, str]]:
-    """Licence name -> (class, words): class is open, noncommercial, research or unclear."""
-    rows = [line.split("\t") for line in read_lines(LICENCES) if line and not line.startswith("#")]
-    return {name: (kind, words) for name, kind, words in rows}
+def read_licences(path: Path = LICENCES) -> Dict[str, Tuple[str, str]]:
+    """Licence name -> (class, words): class is open, noncommercial, research or unclear.
+
+    Raises:
+        DataError: there is no licence in it, or a line with another number of columns.
+    """
+    found: Dict[str, Tuple[str, str]] = {}
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        cells = line.split("\t")
+        if len(cells) != 3:
+            raise DataError(f"{path}, line {number}: {len(cells)} columns instead of 3; separate them by tabs.")
+        found[cells[0]] = (cells[1], cells[2])
+    if not found:
+        raise DataError(f"{path} holds no licence; take it from the repository again.")
+    return found
 
 
 def _run_bash(path: Path) -> Dict[str, List[str]]:
@@ -115,13 +128,16 @@ def _run_bash(path: Path) -> Dict[str, List[str]]:
         env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"},
     )
     if done.returncode:
-        raise ConfigError(f"{path} does not run in bash: {done.stderr.decode('utf-8', 'replace').strip()}")
+        said = " ".join(done.stderr.decode("utf-8", "replace").split())
+        raise ConfigError(f"{path} does not run in bash: {said or f'exit code {done.returncode}'}")
     try:
         words = done.stdout.decode("utf-8").split("\0")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} holds words that are not UTF-8; convert it.") from error
     found: Dict[str, List[str]] = {}
     for name in names:
+        if not words[0].isdecimal():
+            raise ConfigError(f"{path} exits, or prints something; it may only set variables.")
         count = int(words.pop(0))
         found[name] = [word for word in words[:count] if word]
         del words[:count]

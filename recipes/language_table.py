@@ -41,7 +41,7 @@ def read_table(path: Path = TABLE) -> List[LanguageRow]:
     """The rows in the order of the file.
 
     Raises:
-        DataError: a line with another number of columns, or a code that is named twice.
+        DataError: there is no language in it, a line with another number of columns, or a code that is named twice.
     """
     rows: List[LanguageRow] = []
     seen: Dict[str, int] = {}
@@ -64,6 +64,8 @@ def read_table(path: Path = TABLE) -> List[LanguageRow]:
                 )
             seen[known] = number
         rows.append(row)
+    if not rows:
+        raise DataError(f"{path} holds no language; take it from the repository again.")
     return rows
 
 

@@ -22,6 +22,9 @@ import numpy as np
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import write_text
+from fairseq_distill.formats.json_file import parse_json
+from fairseq_distill.formats.lines import read_lines
+from fairseq_distill.formats.numbers import finite, whole
 from fairseq_distill.mining.margin import MARGINS
 
 REFERENCE = "distance"
@@ -120,6 +123,20 @@ def sets_of(wrong: Wrong) -> List[Tuple[str, int, Dict[str, int]]]:
     ]
 
 
+def _check(record: Record) -> None:
+    """Raise a ValueError when a value is not of its field's type, or a number is not finite."""
+    for name in ("key", "variant", "group", "size", "wrong", "created"):
+        if not isinstance(getattr(record, name), str):
+            raise ValueError(f"{name} must be text")
+    if not isinstance(record.lang, (str, type(None))):
+        raise ValueError("lang must be text or null")
+    for number in (record.seed, record.updates, record.parameters):
+        if not isinstance(number, int):
+            raise ValueError("seed, updates and parameters must be whole numbers")
+        whole(number)
+    finite(record.cpu_seconds)
+
+
 def read_records(path: Path) -> List[Record]:
     """All lines of a results file; none when there is no file.
 
@@ -129,10 +146,11 @@ def read_records(path: Path) -> List[Record]:
     if not path.is_file():
         return []
     records: Dict[str, Record] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         try:
-            raw: Dict[str, Any] = json.loads(line)
+            raw: Dict[str, Any] = parse_json(line)
             record = Record(**{**raw, "sets": [(name, n, errors) for name, n, errors in raw["sets"]]})
+            _check(record)
             record.wrong_sentences()
         except (ValueError, TypeError, KeyError, DataError) as error:
             raise DataError(f"{path}, line {number:,} is no result of a run: {error}; remove the line.") from error

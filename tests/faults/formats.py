@@ -1,8 +1,10 @@
 """A small valid file of every format that is read, where it is cut to be noticed, and its reader."""
 
+import base64
 import gzip
 import json
 import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from fairseq_distill.evaluation.score_histogram import count_scores
 from fairseq_distill.evaluation.training_log import read_training_log
 from fairseq_distill.export.laser import laser
 from fairseq_distill.export.safetensors import safetensors
-from fairseq_distill.formats import calibration, evaluation, manifest, provenance, results, vocabulary
+from fairseq_distill.formats import calibration, evaluation, leakage, manifest, provenance, results, vocabulary
 from fairseq_distill.formats.augmented import read_augmented
 from fairseq_distill.formats.binarised import open_either, write_binarised
 from fairseq_distill.formats.bucc import read_bucc
@@ -34,7 +36,9 @@ from fairseq_distill.teachers.sbert_tokenizer import load_tokenizer
 from tests.unit.export.export_students import train_spm, write_student
 
 REPO = Path(__file__).parents[2]
-PROGRAMS = [str(REPO / "data_prep"), str(REPO / "recipes")]  # of which some formats are read by
+PROGRAMS = [
+    str(REPO / folder) for folder in ("data_prep", "recipes", "recipes/ablation")
+]  # of which some formats are read by
 
 
 def write_formats(folder):
@@ -88,6 +92,9 @@ def _write_json_formats(folder):
     results.write_results(folder, results.Results([entry], results.TrainingFacts(seconds=1.5)))
     counts = vocabulary.PieceCounts("swa", "student", "", 10, 5, 6, 7, 8, 1, 1, 1, 5, 2, 20, 19)
     vocabulary.write_vocabulary_report(folder / "vocabulary.json", vocabulary.VocabularyReport([counts]))
+    near = leakage.NearDuplicate(1, 2, 0.8, "a line", "another line")
+    audit = leakage.SetLeakage("news", "swa", 9, leakage.Leakage(9, 1, 2, 8, 3, 0.7, [near]))
+    leakage.write_leakage(folder / "leakage.json", [audit])
     nllb = {
         "src_vocab": "a",
         "tgt_vocab": "b",
@@ -108,6 +115,18 @@ ROUND = {
 SUMMARY = {
     "src_searched": 9, "tgt_searched": 8, "margin": "ratio", "retrieval": "max", "k": 4, "threshold": 1.06, "pairs": 7,
 }  # fmt: skip
+PREPARED = {
+    "languages": ["swa"], "teacher": "sbert:x", "teacher_lang": "eng", "spm_size": 99, "increments": 1,
+    "sources": [{"id": "x", "kind": "mask", "split": "train", "lang": "swa", "src": "/a"}],
+}  # fmt: skip
+TRAINED = {
+    "arch": "tiny", "seed": 1, "max_update": 9, "lr": 0.1, "warmup_updates": 1, "max_tokens": 99, "validate_every": 3, "log_interval": 1,
+    "request": {},
+}  # fmt: skip
+RUN = {
+    "key": "3f0c", "variant": "mlm", "group": "horn", "lang": None, "seed": 1, "size": "cpu", "updates": 8,
+    "sets": [["dev", 8, {"absolute": 0, "distance": 0, "ratio": 0}]], "wrong": base64.b64encode(zlib.compress(bytes(3))).decode(),
+}  # fmt: skip
 
 
 def _write_recipe_formats(folder):
@@ -121,6 +140,15 @@ def _write_recipe_formats(folder):
     (folder / "mono.swa.origin.tsv").write_text("news/train.swa\t12\ncrawl.swa\t3\n")
     (folder / "corpora.tsv").write_text("swa\t12,000\t500000\nzul\t30\n")
     (folder / "corpus.json").write_text(json.dumps({"licence": "CC-BY-4.0", "files": {"x": {"bytes": 1}}}))
+    (folder / "corpora.lock.tsv").write_text(f"# corpus\tside\nnews-swa\tswa\t{'0' * 64}\t12\t2026-11-23\n")
+    (folder / "licences.tsv").write_text("CC-BY-4.0\topen\twith a name\nCC0\topen\tno condition\n")
+    (folder / "languages.tsv").write_text("swa\tswh,swc\tSwahili\tLatn\tswahili_kikuyu\tBantu\tswh\t-\n")
+    for name, content in (("prepared", PREPARED), ("trained", TRAINED)):
+        (folder / name).mkdir()
+        (folder / name / "plan.json").write_text(json.dumps(content))
+    (folder / "runs.jsonl").write_text(json.dumps(RUN) + "\n")
+    (folder / "family").mkdir()
+    (folder / "family" / "config.sh").write_text('FAMILY="A family"\nLANGS=(swa kik)\nSPM_SIZE=8000\n')
     log = '{"epoch": 1, "update": 0.5, "loss": "2.5", "ups": "3", "bsz": "9", "num_updates": "10"}'
     (folder / "train.json.log").write_text(f"2026-11-23 | INFO | train_inner | {log}\n" * 2)
     for name in ("swh_Latn", "eng_Latn"):
@@ -226,6 +254,48 @@ def _licence(path):
     licence_in(path)
 
 
+def _lock(path):
+    from corpora_lock import read_lock
+
+    read_lock(path)
+
+
+def _licences(path):
+    from family_config import read_licences
+
+    read_licences(path)
+
+
+def _languages(path):
+    from language_table import read_table
+
+    read_table(path)
+
+
+def _family(path):
+    from family_config import read_config
+
+    read_config(path.parent)
+
+
+def _prepared(path):
+    from plan_file import read_plan
+
+    read_plan(path.parent)
+
+
+def _trained(path):
+    from plan_training import read_plan
+
+    read_plan(path)
+
+
+def _runs(path):
+    from run_records import read_records
+
+    read_records(path)
+
+
 def _evaluation_sets(path):
     for found in find_sets(path.parents[1]):
         found.require_even()
@@ -268,6 +338,7 @@ FORMATS = {
     "evaluation": ("evaluation.json", ENDS, evaluation.read_evaluation),
     "results": ("results.json", ENDS, lambda path: results.read_results(path.parent)),
     "vocabulary": ("vocabulary.json", ENDS, vocabulary.read_vocabulary_report),
+    "leakage": ("leakage.json", ENDS, lambda path: leakage.read_leakage(path.parent)),
     "nllb configuration": ("nllb.json", ENDS, read_nllb_config),
     "near copies, JSON": ("near.json", ENDS, lambda path: read_augmented(path, ["a dog"])),
     "near copies, TSV": ("near.tsv", (0, 0.5), lambda path: read_augmented(path, ["a dog"])),
@@ -285,6 +356,12 @@ FORMATS = {
     "origins of lines": ("mono.swa.origin.tsv", (0.2, -3), read_origins),
     "counts of languages": ("corpora.tsv", (0, 0.1), _corpora),
     "record of a corpus": ("corpus.json", ENDS, _licence),
+    "checksums of corpora": ("corpora.lock.tsv", (0.3, 0.7, -13), _lock),
+    "licences": ("licences.tsv", (0, 0.2, -14), _licences),
+    "languages": ("languages.tsv", (0, 0.5, -4), _languages),
+    "plan of a data directory": ("prepared/plan.json", ENDS, _prepared),
+    "plan of a training": ("trained/plan.json", ENDS, _trained),
+    "runs of the ablation": ("runs.jsonl", (0.02, 0.5, -3), _runs),
     "evaluation set": ("flores/dev/swh_Latn.dev", (0, 0.3), _evaluation_sets),
     "list of modules": ("sbert/modules.json", ENDS, lambda path: require_stock_classes(path.parent)),
     "settings of a module": ("sbert/1_Dense/config.json", ENDS, lambda path: require_stock_classes(path.parents[1])),
@@ -305,3 +382,5 @@ FORMATS = {
     "folder: SentencePiece model": ("folder/spm.model", ENDS, lambda path: _encoder(path.parent)),
     "folder: dictionary": ("folder/dict.txt", ENDS, lambda path: _encoder(path.parent)),
 }
+# what bash runs: cut off like the others, but never changed at random, as nobody knows what it would do then
+PROGRAM_FORMATS = {"configuration of a family": ("family/config.sh", (0, 0.1, 0.6), _family)}

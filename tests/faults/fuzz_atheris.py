@@ -23,8 +23,18 @@ import sentencepiece  # noqa: F401 (imported here so as not to be instrumented)
 import torch
 
 REPO = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPO), str(REPO / "data_prep"), str(REPO / "recipes")]
-OURS = ["fairseq_distill", "catalogue_files", "iterate_round", "add_mining", "plan_families", "corpora_root"]
+sys.path[:0] = [str(REPO), str(REPO / "data_prep"), str(REPO / "recipes"), str(REPO / "recipes" / "ablation")]
+OURS = [
+    "fairseq_distill",
+    "catalogue_files",
+    "iterate_round",
+    "add_mining",
+    "plan_families",
+    "corpora_root",
+    "corpora_lock",
+    "family_config",
+]
+OURS += ["language_table", "plan_file", "plan_training", "run_records"]
 with atheris.instrument_imports(include=OURS, enable_loader_override=False):
     for _module in OURS:
         __import__(_module)

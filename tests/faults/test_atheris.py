@@ -19,7 +19,7 @@ def run(corpus, *words):
 @pytest.mark.long
 @pytest.mark.parametrize("name", FORMATS)
 def test_no_reader_has_a_finding(name, tmp_path):
-    pytest.importorskip("atheris", reason="atheris is not installed")
+    pytest.importorskip("atheris", reason="atheris is not installed: pip install atheris")
     done = run(tmp_path, name)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{name}: sound")
@@ -40,7 +40,7 @@ fuzz_atheris.main()
 
 @pytest.mark.long
 def test_a_finding_is_seen(tmp_path):
-    pytest.importorskip("atheris", reason="atheris is not installed")
+    pytest.importorskip("atheris", reason="atheris is not installed: pip install atheris")
     program = FAULTY.format(folder=str(SCRIPT.parent))
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "1 findings (dictionary)" in done.stderr and "a fault of ours" in done.stderr

@@ -197,6 +197,7 @@ PARTS = [
     "mined.tsv",
     "data/manifest.json",
     "scores.npy",
+    "leakage.json",
 ]
 
 

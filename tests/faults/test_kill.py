@@ -27,8 +27,8 @@ from fairseq_distill.export.sentence_transformers import sentence_transformers
 from fairseq_distill.formats import calibration, results
 from fairseq_distill.formats.binarised import write_binarised
 from fairseq_distill.formats.embeddings import EmbeddingInfo, write_info
-from tests.faults.formats import PROGRAMS
-from tests.faults.tools import content, own_rows, own_teacher
+from tests.faults.formats import PROGRAMS, SUMMARY
+from tests.faults.tools import content, own_rows, own_teacher, write_nllb
 from tests.unit.export.export_students import train_spm, write_student
 
 LINES = [f"sentence {i % 7} of {i}" for i in range(12)]
@@ -257,6 +257,53 @@ def do_iterate(folder, given):
     program(iterate_round, ["finish", "--work", folder, "--round", 1, "--pair", "swa-eng"])
 
 
+def do_split(folder, given):
+    import split_heldout
+
+    words = [
+        "--pair",
+        "eng-swa",
+        "--input",
+        given / "news",
+        "--train",
+        folder / "train",
+        "--heldout",
+        f"{folder / 'dev'}=3",
+    ]
+    program(split_heldout, words)
+
+
+def do_nllb(folder, given):
+    import from_nllb
+
+    words = ["--config", given / "nllb.json", "--data", "data", "--teacher", own_teacher(given)]
+    with contextlib.chdir(folder):
+        assert from_nllb.cli(["--quiet", *map(str, words)]) == 0
+
+
+def do_augment(folder, given):
+    import augment_targets
+
+    program(augment_targets, ["--input", given / "news.eng", "--output", folder / "near.tsv.gz"])
+
+
+def do_add_mining(folder, given):
+    import add_mining
+
+    do_results(folder, given)
+    words = [
+        "--summary",
+        given / "mine.json",
+        "--scores",
+        folder / "scores.npy",
+        "--src-lang",
+        "swa",
+        "--tgt-lang",
+        "eng",
+    ]
+    program(add_mining, ["--work", folder, *words])
+
+
 def do_fetch(folder, given):
     import fetch_corpora
     from family_config import FamilyConfig, ListedCorpus
@@ -282,6 +329,7 @@ STAGES = {
     "safetensors": (do_safetensors, 12), "laser": (do_laser, 6), "taught shards": (do_taught_shards, 16), "onnx": (do_onnx, 6),
     "sentence-transformers": (do_sentence_transformers, 6), "hide_pairs": (do_hide, 32), "filter_pairs": (do_filter, 10),
     "calibrate": (do_calibrate, 4), "evaluate": (do_evaluate, 32), "iterate": (do_iterate, 6), "fetch": (do_fetch, 12),
+    "split_heldout": (do_split, 8), "from_nllb": (do_nllb, 32), "augment": (do_augment, 2), "add_mining": (do_add_mining, 4),
 }  # fmt: skip
 
 
@@ -299,6 +347,8 @@ def given(tmp_path_factory):
         for place in PROGRAMS:
             patch.syspath_prepend(place)
         _write_bitext(folder)
+    write_nllb(folder, spm, LINES)
+    (folder / "mine.json").write_text(json.dumps(SUMMARY))
     _write_round(folder / "iterate")
     return folder
 

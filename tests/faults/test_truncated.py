@@ -11,14 +11,15 @@ from fairseq_distill.errors import CheckpointError, DataError, DistillError
 from fairseq_distill.evaluation.score_histogram import count_scores
 from fairseq_distill.evaluation.training_log import read_training_log
 from fairseq_distill.formats.embeddings import open_embeddings
-from tests.faults.formats import FORMATS
+from tests.faults.formats import FORMATS, PROGRAM_FORMATS
 
-CASES = [pytest.param(name, cut, id=f"{name}-{cut}") for name, (_, cuts, _) in FORMATS.items() for cut in cuts]
+ALL = {**FORMATS, **PROGRAM_FORMATS}
+CASES = [pytest.param(name, cut, id=f"{name}-{cut}") for name, (_, cuts, _) in ALL.items() for cut in cuts]
 
 
 @pytest.mark.parametrize("name, cut", CASES)
 def test_a_truncated_file_is_named(name, cut, made):
-    file, _, read = FORMATS[name]
+    file, _, read = ALL[name]
     path = made / file
     whole = path.read_bytes()
     read(path)  # whole, it is read
@@ -45,6 +46,28 @@ def test_a_truncated_log_is_read_as_far_as_it_goes(tmp_path):
             text[:keep].count("}"),
             text[:keep].count("}") - 1,
         )
+
+
+BY_HAND = {
+    "checksums of corpora": [f"a\tb\t{'0' * 64}\t²\tx\n", f"a\tb\t{'0' * 64}\t{'9' * 5000}\tx\n"],
+    "licences": ["a\tb\n", "# nothing but words\n"],
+    "languages": ["# nothing but words\n"],
+    "runs of the ablation": ["[" * 5000, "\udcff", '{"sets": [], "wrong": "eJwDAAAAAAE=", "key": []}'],
+    "configuration of a family": ["exit 0\n", "echo told\n", "exit 3\n", "LANGS=(\n"],
+}
+
+
+@pytest.mark.parametrize("name, text", [(name, text) for name, texts in BY_HAND.items() for text in texts])
+def test_what_is_edited_by_hand_is_refused_in_one_sentence(name, text, made):
+    file, _, read = ALL[name]
+    path, whole = made / file, (made / file).read_bytes()
+    try:
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
+        with pytest.raises(DistillError, match=path.name.replace(".", r"\.")) as caught:
+            read(path)
+    finally:
+        path.write_bytes(whole)
+    assert "\n" not in str(caught.value)
 
 
 # --- the same bytes with other values: what is declared must fit what is there

@@ -1,7 +1,15 @@
 """What the fault suite shares: commands called in this process, what a folder holds, and a teacher that needs no model."""
 
+import json
 import re
 from pathlib import Path
+
+import numpy as np
+import sentencepiece
+
+from fairseq_distill.formats.binarised import write_binarised
+from fairseq_distill.formats.dictionary import write_cvocab
+from fairseq_distill.text import StudentTokenizer
 
 OWN_TEACHER = '''
 import hashlib
@@ -28,6 +36,21 @@ def own_teacher(folder, more=""):
     path = Path(folder) / "own_teacher.py"
     path.write_text(OWN_TEACHER + more, encoding="utf-8")
     return f"python:{path}:Teacher"
+
+
+def write_nllb(folder, spm, lines):
+    """A configuration of the nllb branch with a pair and monolingual text."""
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=spm)
+    dictionary = write_cvocab(folder / "v.cvocab", [pieces.id_to_piece(i) for i in range(len(pieces))], "spm+4")
+    (folder / "v.spm").write_bytes(spm)
+    for name, part in (("train.swa", lines), ("train.eng", lines[::-1]), ("mono.swa", lines[:5])):
+        rows = StudentTokenizer(spm, dictionary).encode(part)
+        (folder / "swa-eng").mkdir(exist_ok=True)
+        write_binarised(folder / "swa-eng" / name, np.concatenate(rows), np.array([len(row) for row in rows]))
+    train, other, mono = (str(folder / "swa-eng" / name) for name in ("train.swa", "train.eng", "mono.swa"))
+    entries = [{"id": "swa-eng", "src": train, "tgt": other}, {"id": "mono", "src": mono, "tgt": mono}]
+    vocabulary = str(folder / "v.cvocab")
+    (folder / "nllb.json").write_text(json.dumps({"src_vocab": vocabulary, "tgt_vocab": vocabulary, "train": entries}))
 
 
 def content(folder):
