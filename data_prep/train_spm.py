@@ -29,7 +29,7 @@ from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.atomic import atomic_path, disk_error, write_text
 from fairseq_distill.formats.dictionary import MASK, Dictionary, laser_dictionary, read_dictionary
 from fairseq_distill.formats.lines import iter_lines
-from fairseq_distill.progress import Progress
+from fairseq_distill.progress import Progress, elapsing
 from fairseq_distill.text import NORMALISER, StudentTokenizer
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,8 @@ def train_spm(plan: Plan, data: Path, workers: int, size: Optional[int] = None) 
             for chunk in ordered_map(training_lines, in_chunks(lines), workers):
                 stream.write(join_lines(chunk))
                 progress.add(len(chunk))
-        model, got = train(text, wanted, n_lines)
+        with elapsing(f"train_spm | {wanted:,} pieces"):
+            model, got = train(text, wanted, n_lines)
     except OSError as error:
         raise disk_error(error, text) from error
     finally:

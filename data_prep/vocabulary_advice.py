@@ -18,6 +18,7 @@ from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.atomic import disk_error
 from fairseq_distill.formats.vocabulary import Advice, PieceCounts, VocabularyReport, size_for_lines
+from fairseq_distill.progress import elapsing
 from fairseq_distill.text import normalise
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ def candidates(
             raise disk_error(error, file) from error
         for size in sizes:
             try:
-                model, got = train(file, size, n_lines)
+                with elapsing(f"vocabulary | {size:,} pieces"):
+                    model, got = train(file, size, n_lines)
             except ConfigError as error:  # too small for the letters of the text
                 logger.info(f"advice | {kind} {'+'.join(texts)} | {size:,} pieces left out: {error}")
                 continue

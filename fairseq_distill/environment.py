@@ -92,9 +92,7 @@ def judge_version(package: str, needed: bool, use: str) -> Finding:
         return Finding(package, WRONG, f"{found} is older than {oldest}; {use}", mend)
     if tested and numbers(found)[:1] > numbers(tested)[:1]:
         return Finding(package, WARNING, f"{found}; tested with {tested}", mend)
-    return Finding(
-        package, OK, found + (f" (tested with {tested})" if tested and tested != found.partition("+")[0] else "")
-    )
+    return Finding(package, OK, found + (f" (tested with {tested})" if tested else ""))
 
 
 def load(module: str) -> Tuple[Any, str]:
@@ -216,7 +214,7 @@ def check_fairseq() -> Iterator[Finding]:
             "pip install 'setuptools<81'",
         )
     else:
-        yield Finding("fairseq", OK, f"{name} {version}")
+        yield Finding("fairseq", OK, f"{name} {version}" + (f" (tested with {tested})" if tested else ""))
 
 
 def _folder_of(package: str) -> Optional[Path]:
@@ -235,7 +233,9 @@ def check_faiss() -> Finding:
         return Finding("faiss", WARNING, f"{both}: one overwrites the other", f"pip uninstall -y {list(found)[0]}")
     if not found:
         return Finding("faiss", OK, "not installed; only tests and benchmarks compare with it")
-    return Finding("faiss", OK, " ".join(next(iter(found.items()))))
+    name, version = next(iter(found.items()))
+    tested = tested_versions().get(name)
+    return Finding("faiss", OK, f"{name} {version}" + (f" (tested with {tested})" if tested else ""))
 
 
 def check_copies() -> Finding:

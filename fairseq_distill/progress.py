@@ -5,6 +5,7 @@ Where the log is JSON (``--log-format json``) each look is a log record that car
 
 import contextlib
 import logging
+import os
 import sys
 import threading
 import time
@@ -96,13 +97,18 @@ class ProgressLine:
 
 def comparing(what: str) -> ProgressLine:
     """The line of a search among vectors: pairs compared, in millions; none where the log is set to warnings."""
-    return ProgressLine(what, "million pairs compared", 1e-6, quiet=not logger.isEnabledFor(logging.INFO))
+    return ProgressLine(what, "million pairs compared", 1e-6, quiet=_quiet())
+
+
+def _quiet() -> bool:
+    """Whether the log is set to warnings; the recipes want the lines of their steps all the same, and say so in the environment."""
+    return not logger.isEnabledFor(logging.INFO) and not os.environ.get("FAIRSEQ_DISTILL_PROGRESS")
 
 
 class Progress:
     """Counts long work with :meth:`add`. On a terminal a :class:`ProgressLine`; elsewhere a log line every ten minutes.
 
-    Nothing is shown where the log is set to warnings (``--quiet``).
+    Nothing is shown where the log is set to warnings (``--quiet``), but on the terminal of a recipe.
 
     Args:
         what: the work.
@@ -114,8 +120,7 @@ class Progress:
 
     def __init__(self, what: str, total: Optional[int], done: int = 0, unit: str = "sentences", scale: float = 1.0):
         self.what, self.total, self.done, self.earlier, self.unit, self.scale = what, total, done, done, unit, scale
-        quiet = not logger.isEnabledFor(logging.INFO)
-        self.line = ProgressLine(what, unit, scale, quiet=quiet, earlier=done)
+        self.line = ProgressLine(what, unit, scale, quiet=_quiet(), earlier=done)
         self.start = self.last = time.monotonic()
 
     def add(self, n: int) -> None:
@@ -169,7 +174,7 @@ def elapsing(
             and time left are shown instead.
         total: bytes in the end, about.
     """
-    line = ProgressLine(what, "s", stream=stream, quiet=not logger.isEnabledFor(logging.INFO))
+    line = ProgressLine(what, "s", stream=stream, quiet=_quiet())
     ended = threading.Event()
 
     def tick() -> None:

@@ -4,6 +4,7 @@ set -euo pipefail
 
 # Sorting, lower-casing and reading must not depend on the user's locale; Debian and Ubuntu always have C.UTF-8.
 export LC_ALL=C.UTF-8 PYTHONUTF8=1 PYTHONUNBUFFERED=1
+export FAIRSEQ_DISTILL_PROGRESS=1 # the steps' progress is shown on a terminal, their log is not
 # A teacher is loaded from the disk, never looked for on a hub; tokenisers must not fork under our own workers.
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 

@@ -72,12 +72,22 @@ def test_off_a_terminal_the_log_stays_short_but_shows_that_the_work_lives(clock,
     assert caplog.records[0].getMessage() == "clean 15.0 % | 25.0 lines/s | 56:40 left"
 
 
-def test_quiet_is_quiet_on_a_terminal_too(clock, terminal, caplog):
+def test_quiet_is_quiet_on_a_terminal_too(clock, terminal, caplog, monkeypatch):
+    monkeypatch.delenv("FAIRSEQ_DISTILL_PROGRESS", raising=False)
     caplog.set_level(logging.WARNING)
     work = Progress("embed", 1000)
     clock[0] += 2 * HEARTBEAT_S
     work.add(500)
     assert terminal.getvalue() == "" and caplog.records == []
+
+
+def test_steps_of_a_recipe_show_their_line_though_their_log_is_quiet(clock, terminal, caplog, monkeypatch):
+    monkeypatch.setenv("FAIRSEQ_DISTILL_PROGRESS", "1")
+    caplog.set_level(logging.WARNING)
+    work = Progress("embed", 1000)
+    clock[0] += 10
+    work.add(500)
+    assert "embed 50.0 % | 50.0 sentences/s" in terminal.getvalue() and caplog.records == []
 
 
 def test_an_unknown_total_has_no_time_left():
