@@ -98,7 +98,8 @@ def make_ours(name: str, precision: str, sentences: List[np.ndarray], args: argp
         VOCABULARY + 8, size.dim, size.ffn_dim, size.layers, size.heads, size.dim, "max", size.pre_norm
     )
     model = StudentEncoderModel(StudentEncoder(shape, Dropout(defaults.DROPOUT)), precision).to(device).train()
-    task = SimpleNamespace(cfg=SimpleNamespace(contrastive_queue=0, tlm_share=0.0), languages=["swh"])
+    cfg = SimpleNamespace(contrastive_queue=0, tlm_share=0.0)
+    task = SimpleNamespace(cfg=cfg, languages=["swh"], own_language=None)
     criterion = SentenceDistillationCriterion(SentenceDistillationCriterionConfig(), task)
     optimizer = FusedAdamW(FusedAdamWConfig(lr=[1e-4]), list(model.encoder.parameters()))
 

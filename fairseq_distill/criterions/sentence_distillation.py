@@ -73,7 +73,7 @@ class SentenceDistillationCriterion(FairseqCriterion):
         self.distance = DISTILLATION_LOSSES[str(cfg.distil_loss)]
         self.languages: List[str] = list(task.languages)
         self.tlm = task.cfg.tlm_share > 0
-        own = task.manifest.own_language()
+        own = task.own_language
         self.own_language = None if own is None else self.languages.index(own)
         # Set by the task for the updates in which each objective's gradient is measured.
         self.gradients: Optional[ObjectiveGradients] = None

@@ -49,7 +49,7 @@ class SentenceDistillationTask(FairseqTask):
         self.directory = Path(cfg.data)
         self.teacher: Teacher = manifest.teacher
         paired = [corpus.lang for corpus in manifest.corpora if corpus.kind != "mask"]
-        self.languages = sorted(set(paired))
+        self.languages, self.own_language = sorted(set(paired)), manifest.own_language()
         self.curriculum = curriculum_of(cfg)
         check_watching(cfg)
         self.corpus_weights = corpus_weights_of(cfg, manifest)

@@ -24,7 +24,7 @@ EMPTY = Grouping(np.empty(0, np.int64), np.zeros(6, np.int64))
 
 def criterion(queue=0, tlm=0.0, **options):
     cfg = SimpleNamespace(contrastive_queue=queue, tlm_share=tlm)
-    task = SimpleNamespace(languages=["aaa", "bbb"], cfg=cfg)
+    task = SimpleNamespace(languages=["aaa", "bbb"], own_language=None, cfg=cfg)
     return SentenceDistillationCriterion(SentenceDistillationCriterionConfig(**options), task)
 
 
