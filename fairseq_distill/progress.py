@@ -152,9 +152,8 @@ def counted(items: Iterable[_Item], progress: Progress, every: int = 4096) -> It
     waiting = 0
     for item in items:
         waiting += 1
-        if (
-            waiting == every or progress.done + waiting == progress.total
-        ):  # who takes just so many never asks for the end
+        # Who takes just so many never asks for the end.
+        if waiting == every or progress.done + waiting == progress.total:
             progress.add(waiting)
             waiting = 0
         yield item

@@ -22,9 +22,9 @@ from tests.unit.data.test_corpora import STARTS, part
 EMPTY = Grouping(np.empty(0, np.int64), np.zeros(6, np.int64))
 
 
-def criterion(queue=0, tlm=0.0, **options):
+def criterion(queue=0, tlm=0.0, own=None, **options):
     cfg = SimpleNamespace(contrastive_queue=queue, tlm_share=tlm)
-    task = SimpleNamespace(languages=["aaa", "bbb"], own_language=None, cfg=cfg)
+    task = SimpleNamespace(languages=["aaa", "bbb"], own_language=own, cfg=cfg)
     return SentenceDistillationCriterion(SentenceDistillationCriterionConfig(**options), task)
 
 
@@ -83,6 +83,18 @@ def test_masked_pairs_are_a_term_of_their_own_in_the_same_mean(tlm):
     assert float(log["tlm_sum"]) == pytest.approx(expected, rel=1e-5) and int(log["n_tlm"]) == 2 * bool(tlm)
     assert float(log["mlm_sum"]) == pytest.approx(float(losses.sum()) - expected, rel=1e-5)
     assert ("tlm" in judge.weights()) == bool(tlm)
+
+
+def test_self_distillation_is_measured_as_a_part_of_the_distillation_term():
+    sample, measured = epoch({"c2": 3.0})[1], {}
+    judge = criterion(own="bbb", distil_weight=0.5)
+    judge.gradients = SimpleNamespace(add=measured.update)
+    loss = judge(lambda **_: student(sample), sample)[0]
+    distances = judge.distance(student(sample)["embedding"], sample["teacher"])
+    own = [3.0 * float(distance) for distance, language in zip(distances, sample["language"]) if language == 1]
+    assert 0 < len(own) < len(distances) and float(measured["self"]) == pytest.approx(0.5 * sum(own), rel=1e-5)
+    assert float(loss) == pytest.approx(float(measured["distil"])), "it is no further term"
+    assert judge.weights()["self"] == 0.5 and "self" not in criterion().weights()
 
 
 def test_fillers_make_the_processes_equal_and_bring_the_total_of_the_last_update():

@@ -61,6 +61,8 @@ def test_a_good_machine_has_nothing_wrong(machine_with, tmp_path, capsys):
     assert cli_main(["--quiet", "--folder", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "wrong" not in said and "torch" in said and "2.13.0+cpu" in said
+    for part in ("torch", "numpy", "fairseq", "faiss", "sentencepiece"):
+        assert "(tested with " in findings(tmp_path)[part].found, part
 
 
 @pytest.mark.parametrize(

@@ -171,3 +171,9 @@ def test_nothing_to_compare_with():
 def test_a_threshold_of_lines_that_are_not_alike_is_refused(threshold):
     with pytest.raises(ConfigError, match="in \\[0.5, 1\\]"):
         NearDuplicateIndex(["x"], threshold)
+
+
+def test_long_lines_are_looked_at_fewer_at_a_time(monkeypatch):
+    monkeypatch.setattr(near_duplicates, "_CHUNK_CHARACTERS", 25)
+    assert [len(chunk) for chunk in near_duplicates._chunks(["a" * 10] * 7)] == [3, 3, 1]
+    assert [len(chunk) for chunk in near_duplicates._chunks(["a" * 90, "b", "c"])] == [1, 2]
