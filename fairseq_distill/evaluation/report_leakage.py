@@ -43,14 +43,14 @@ def leakage_headline(entries: Optional[Sequence[SetLeakage]], manifest: Optional
         said, css = "Not audited for evaluation text in the training text.", "note"
     else:
         unaudited = set(_sides(manifest)) - {(one.valid_set, one.lang) for one in entries if _looked(one)}
-        hit, lines = (
-            sum(one.found.evaluation_hit for one in entries),
-            sum(one.found.evaluation_lines for one in entries),
-        )
+        hit = sum(one.found.evaluation_hit for one in entries)
+        lines = _lines(sum(one.found.evaluation_lines for one in entries), "evaluation ")
         said, css = "Audited for evaluation text in the training text: none found.", "note"
-        if hit:
+        if hit and any(one.found.identical for one in entries):
+            said, css = f"{hit:,} of {lines} {'is' if hit == 1 else 'are'} in the training text, or almost.", "warning"
+        elif hit:
             said, css = (
-                f"{hit:,} of {_lines(lines, 'evaluation ')} {'is' if hit == 1 else 'are'} in the training text, or almost.",
+                f"None of {lines} is in the training text as it stands; {hit:,} {'is' if hit == 1 else 'are'} there almost.",
                 "warning",
             )
         if unaudited:

@@ -44,7 +44,8 @@ def test_counts_and_examples_of_each_side():
     ]
     assert "0.83 line 7 evaluation words training words" in plain(html) and html.count("<h3>") == 1
     assert "Jaccard index of 0.7 or more" in plain(html)
-    assert "3 of 20 evaluation lines are in the training text" in plain(leakage_headline(entries, manifest("dev")))
+    said = plain(leakage_headline(entries, manifest("dev")))
+    assert said.startswith("None of 20 evaluation lines is in the training text as it stands; 3 are there almost.")
     assert 'class="warning"' in leakage_headline(entries, None) and 'href="#leakage"' in leakage_headline(entries, None)
 
 
