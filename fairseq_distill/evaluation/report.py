@@ -45,6 +45,7 @@ _FILES = {
     "training log": str(LOG),
     "mined pairs": MINED[0],
     "leakage audit": leakage_files.NAME,
+    "leakage audit of mined pairs": leakage_files.MINED,
 }
 _MOST_OPTIONS = 400
 _EMBEDDED_POINTS = 100
@@ -84,7 +85,7 @@ def _page(run: Run) -> str:
     mining, pairs = mining_section(work, results.mining, run.mined)
     neighbours = neighbour_data(work, manifest, main_margin(results.xsim))
     sections = (
-        (LEAKAGE, "Evaluation text in training data", leakage_section(run.leakage, manifest)),
+        (LEAKAGE, "Leakage of evaluation text", leakage_section(run.leakage, manifest, run.mined_leakage)),
         ("xsim", "xsim", xsim_section(results.xsim)),
         ("neighbours", "Neighbours", neighbour_section(neighbours)),
         ("training", "Training", training_section(log, best_update, languages)),
@@ -95,7 +96,8 @@ def _page(run: Run) -> str:
         ("files", "Files", _files(work, results)),
     )
     title, subtitle = _title(results, manifest, languages)
-    summary = leakage_headline(run.leakage, manifest) + headline(results.xsim) + "\n" + _facts(results, manifest, log)
+    audited = leakage_headline(run.leakage, manifest, run.mined_leakage, run.mined is not None)
+    summary = audited + headline(results.xsim) + "\n" + _facts(results, manifest, log)
     data = {"run-data": _embedded(results, log), "neighbour-data": neighbours, "pair-data": pairs}
     return page("Run report", title, subtitle, summary, sections, data)
 

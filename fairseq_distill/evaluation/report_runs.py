@@ -10,6 +10,7 @@ from fairseq_distill.evaluation.training_log import TrainingLog, read_training_l
 from fairseq_distill.formats import manifest as manifests
 from fairseq_distill.formats import results as result_files
 from fairseq_distill.formats.atomic import PathLike
+from fairseq_distill.formats.leakage import MINED as MINED_LEAKAGE
 from fairseq_distill.formats.leakage import SetLeakage, read_leakage
 from fairseq_distill.formats.lines import open_bytes
 from fairseq_distill.formats.manifest import Manifest
@@ -39,6 +40,7 @@ class Run:
     log: Optional[TrainingLog]
     mined: Optional[Path]
     leakage: Optional[List[SetLeakage]] = None
+    mined_leakage: Optional[List[SetLeakage]] = None
 
 
 def read_run(work_dir: PathLike, name: str = "") -> Run:
@@ -53,13 +55,19 @@ def read_run(work_dir: PathLike, name: str = "") -> Run:
     results = result_files.read_results(work)
     manifest = manifests.read_manifest(work / DATA) if (work / DATA / manifests.NAME).is_file() else None
     log = read_training_log(work / LOG) if (work / LOG).is_file() else None
-    mined = next((work / file for file in MINED if (work / file).is_file()), None)
+    mined = mined_file(work)
     if results is None and manifest is None and log is None and mined is None:
         raise DataError(
             f"{work} holds nothing to report: neither {result_files.NAME}, {DATA / manifests.NAME}, {LOG} "
             f"nor {MINED[0]}. Run recipes/student.sh --work {work} first."
         )
-    return Run(name or work.resolve().name, work, results or Results(), manifest, log, mined, read_leakage(work))
+    leakage = read_leakage(work), read_leakage(work, MINED_LEAKAGE)
+    return Run(name or work.resolve().name, work, results or Results(), manifest, log, mined, *leakage)
+
+
+def mined_file(work: Path) -> Optional[Path]:
+    """What a run has mined, if it has."""
+    return next((work / file for file in MINED if (work / file).is_file()), None)
 
 
 def parse_runs(specs: Sequence[str]) -> List[Tuple[str, str]]:

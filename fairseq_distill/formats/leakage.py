@@ -1,7 +1,8 @@
-"""``leakage.json``: how much of the evaluation text is in the training text of a run, with examples.
+"""``leakage.json``: how much of the evaluation text is in the training text of a run, with examples; ``mining/leakage.json``:
+how much of it is in what the run has mined.
 
-A list with an object for each side of each valid set, as :class:`SetLeakage` has it. recipes/write_results.py writes it before
-it judges the student; the report shows it.
+A list with an object for each side of each valid set, as :class:`SetLeakage` has it. recipes/write_results.py writes the one before
+it judges the student, recipes/add_mining.py the other; the report shows both.
 """
 
 import json
@@ -14,6 +15,9 @@ from fairseq_distill.formats.atomic import PathLike, write_text
 from fairseq_distill.formats.json_file import from_json, load_json
 
 NAME = "leakage.json"
+MINED = "mining/leakage.json"
+TRAINING_TEXT, MINED_TEXT = "training", "mined"
+_WRITERS = {NAME: "recipes/student.sh", MINED: "recipes/add_mining.py"}
 
 
 @dataclass(frozen=True)
@@ -58,18 +62,20 @@ class Leakage:
 
 @dataclass
 class SetLeakage:
-    """One side of an evaluation set against the training text of its language.
+    """One side of an evaluation set against other text of its language.
 
     Attributes:
         valid_set, lang: which side.
-        training_lines: of that language; ``found.lines`` of them were looked at.
+        text_lines: of the other text in that language; ``found.lines`` of them were looked at.
         found: what was found; its examples count the lines that were looked at.
+        text: TRAINING_TEXT or MINED_TEXT, the other text.
     """
 
     valid_set: str
     lang: str
-    training_lines: int
+    text_lines: int
     found: Leakage
+    text: str = TRAINING_TEXT
 
 
 def write_leakage(path: PathLike, entries: Sequence[SetLeakage]) -> None:
@@ -81,13 +87,13 @@ def write_leakage(path: PathLike, entries: Sequence[SetLeakage]) -> None:
     write_text(path, json.dumps([asdict(one) for one in entries], indent=1, ensure_ascii=False) + "\n")
 
 
-def read_leakage(work_dir: PathLike) -> Optional[List[SetLeakage]]:
-    """What the audit of a work directory found, or None where there was none.
+def read_leakage(work_dir: PathLike, name: str = NAME) -> Optional[List[SetLeakage]]:
+    """What the audit of a work directory found, or None where there was none; ``name`` is NAME or MINED.
 
     Raises:
         DataError: the file is damaged, or its counts contradict each other.
     """
-    path = Path(work_dir) / NAME
+    path = Path(work_dir) / name
     if not path.is_file():
         return None
     try:
@@ -100,7 +106,7 @@ def read_leakage(work_dir: PathLike) -> Optional[List[SetLeakage]]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not a leakage audit: {error}; run recipes/student.sh again.") from error
+        raise DataError(f"{path} is not a leakage audit: {error}; remove it and run {_WRITERS[name]} again.") from error
     return entries
 
 
@@ -108,11 +114,13 @@ def _check(entry: SetLeakage) -> None:
     """Raise a ValueError when the counts contradict each other."""
     found = entry.found
     for part, whole, words in (
-        (found.identical + found.near, found.lines, "training lines found among those looked at"),
-        (found.lines, entry.training_lines, "training lines looked at"),
+        (found.identical + found.near, found.lines, "lines found among those looked at"),
+        (found.lines, entry.text_lines, f"{entry.text} lines looked at"),
         (found.evaluation_hit, found.evaluation_lines, "evaluation lines found"),
     ):
         if not 0 <= part <= whole:
             raise ValueError(f"{entry.valid_set}, {entry.lang}: {part:,} of {whole:,} {words}")
     if min(found.identical, found.near) < 0 or not 0 <= found.threshold <= 1:
         raise ValueError(f"{entry.valid_set}, {entry.lang}: a count or the threshold is out of range")
+    if entry.text not in (TRAINING_TEXT, MINED_TEXT):
+        raise ValueError(f"{entry.text[:40]!r} is neither {TRAINING_TEXT!r} nor {MINED_TEXT!r}")

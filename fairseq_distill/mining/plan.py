@@ -1,7 +1,7 @@
 """What a mining run will take, before it is started: a model of the searches, fed with a short measurement of the machine."""
 
 from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import Dict, List, Tuple
 
 from fairseq_distill import defaults
 from fairseq_distill.mining import approximate, clusters, knn, reduction, rows, screen, visits
@@ -26,6 +26,7 @@ _FIXED_BYTES = 6 << 20  # what the interpreter and the libraries take on while t
 _MEASURED_BYTES = 48  # of a candidate, while it is measured
 _SCORED_BYTES = 10  # of a cosine to a centroid, while it is compared
 _SHAPES_BYTES = 80 << 20  # what PyTorch keeps of products of many shapes
+_TORCH_BYTES = 60 << 20  # what PyTorch and its threads keep of the exact search's products, and of turning rows for them
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,9 @@ def exact_cost(n: int, m: int, dim: int, dtype: str, k: int, max_memory: int, ma
     memory = _common_bytes(n, m, dim, dtype, k, machine)
     memory["blocks"] = kind.lane_bytes(height, width, dim, max_memory, machine.threads)
     memory["candidates"] = 8 * room_for(_capacity(k, machine)) * (n + width)
+    memory["mapped"] = sum(_mapped_bytes(n, m, dim, dtype))  # candidates are measured between all rows of both
+    if machine.kind != "float32":
+        memory["blocks"] += _TORCH_BYTES
     return Cost(seconds, memory)
 
 
@@ -196,14 +200,18 @@ def _common_bytes(n: int, m: int, dim: int, dtype: str, k: int, machine: Machine
     """What every search holds; the texts' share is held before or after it, and counts where it is larger."""
     results = 12 * k * (n + m) + 56 * (n + m)  # neighbours; lengths, scales, bounds
     texts = max(0, max(_LINE_BYTES * max(n, m), _TEXT_BYTES * min(n, m)) - results)
-    mapped = max(min(size, rows._LARGE) for size in _file_bytes(n, m, dim, dtype))
     return {
         "process": machine.resident,
         "results": results,
         "texts": texts,
-        "mapped": mapped,
+        "mapped": max(_mapped_bytes(n, m, dim, dtype)),
         "tables": _FIXED_BYTES + _MEASURED_BYTES * min(screen._TABLE, max(n, m) * _capacity(k, machine)),
     }
+
+
+def _mapped_bytes(n: int, m: int, dim: int, dtype: str) -> List[int]:
+    """Of each file, what is in memory at most: a large one is let go often."""
+    return [min(size, rows._LARGE) for size in _file_bytes(n, m, dim, dtype)]
 
 
 def _file_bytes(n: int, m: int, dim: int, dtype: str) -> Tuple[int, int]:

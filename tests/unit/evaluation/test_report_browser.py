@@ -172,7 +172,7 @@ def test_the_audit_is_shown_before_the_numbers(opened):
     assert opened.run("document.querySelector('main section:nth-of-type(2)').id") == "leakage"
     opened.click("#summary a")
     assert opened.run("location.hash") == "#leakage"
-    cells = opened.run("[...document.querySelectorAll('#leakage tbody tr')].map(r => r.children[3].innerText)")
+    cells = opened.run("[...document.querySelectorAll('#leakage tbody tr')].map(r => r.children[4].innerText)")
     assert cells == ["3 lines, 0.3 %", "1 line, 0.1 %", "2 lines, 0.2 %", "not audited"]
     seen = "document.querySelector('#leakage li:not(.head)').checkVisibility({contentVisibilityAuto: true})"
     assert opened.run(seen) is False

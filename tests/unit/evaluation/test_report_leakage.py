@@ -39,8 +39,8 @@ def test_counts_and_examples_of_each_side():
     entries = [side(hit=2, examples=[example], training=3000), side("eng", hit=1)]
     html = leakage_section(entries, manifest("dev"))
     assert rows_of(html) == [
-        ["dev", "swa", "10", "2 lines, 20.0 %", "0", "2", "100 of 3,000, a sample"],
-        ["dev", "eng", "10", "1 line, 10.0 %", "0", "1", "100"],
+        ["dev", "swa", "training", "10", "2 lines, 20.0 %", "0", "2", "100 of 3,000, a sample"],
+        ["dev", "eng", "training", "10", "1 line, 10.0 %", "0", "1", "100"],
     ]
     assert "0.83 line 7 evaluation words training words" in plain(html) and html.count("<h3>") == 1
     assert "Jaccard index of 0.7 or more" in plain(html)
@@ -49,10 +49,29 @@ def test_counts_and_examples_of_each_side():
     assert 'class="warning"' in leakage_headline(entries, None) and 'href="#leakage"' in leakage_headline(entries, None)
 
 
+def test_mined_text_has_rows_of_its_own():
+    example = NearDuplicate(3, 7, 0.9, "mined words", "evaluation words")
+    mined = [SetLeakage("dev", "eng", 100, Leakage(100, 1, 1, 10, 2, 0.7, [example]), "mined")]
+    html = leakage_section([side(), side("eng")], manifest("dev"), mined)
+    assert [row[1:5] for row in rows_of(html)] == [
+        ["swa", "training", "10", "audited, none found"],
+        ["eng", "training", "10", "audited, none found"],
+        ["eng", "mined", "10", "2 lines, 20.0 %"],
+    ]
+    assert "dev, eng, mined text" in plain(html) and "Mined line" in html and "Training line" not in html
+    headline = leakage_headline([side(), side("eng")], manifest("dev"), mined, True)
+    assert 'class="warning"' in headline and plain(headline).startswith(
+        "Audited for evaluation text in the training text: none found. 2 of 10 evaluation lines are in the mined text, or almost."
+    )
+    assert "Not audited for evaluation text in the mined text." in leakage_headline([side()], None, None, True)
+    only = leakage_section(None, manifest("dev"), mined)
+    assert plain(only).startswith("Not audited: there is no leakage.json") and len(rows_of(only)) == 1
+
+
 def test_none_found_is_not_the_same_as_not_audited():
     entries = [side(), side("eng", lines=0, training=0), side(name="late", lines=0)]
     html = leakage_section(entries, manifest("dev", "late", "new"))
-    assert {tuple(row[:2]): row[3] for row in rows_of(html)} == {
+    assert {tuple(row[:2]): row[4] for row in rows_of(html)} == {
         ("dev", "swa"): "audited, none found",
         ("dev", "eng"): "no training text in this language",
         ("late", "swa"): "not audited",
@@ -60,7 +79,7 @@ def test_none_found_is_not_the_same_as_not_audited():
         ("new", "swa"): "not audited",
         ("new", "eng"): "not audited",
     }
-    assert rows_of(html)[-1][4:] == ["–", "–", "–"]
+    assert rows_of(html)[-1][5:] == ["–", "–", "–"]
     said = plain(leakage_headline(entries, manifest("dev", "late", "new")))
     assert said.startswith("Audited for evaluation text in the training text: none found. Not audited: 4 of 6 sides")
     assert "Not audited" not in leakage_headline(entries[:2], manifest("dev"))
@@ -106,12 +125,13 @@ def test_the_file_is_read_as_it_was_written(tmp_path):
         {"lines": "many"},
         {"examples": [{"line": 1}]},
         {"more": 1},
+        {"text": "spoken"},
     ],
 )
 def test_counts_that_contradict_each_other_are_refused(change, tmp_path):
     write_leakage(tmp_path / NAME, [side(hit=1)])
     raw = json.loads((tmp_path / NAME).read_text())
-    raw[0]["found"].update(change)
+    (raw[0] if "text" in change else raw[0]["found"]).update(change)
     (tmp_path / NAME).write_text(json.dumps(raw))
     with pytest.raises(DataError, match="leakage.json is not a leakage audit"):
         read_leakage(tmp_path)

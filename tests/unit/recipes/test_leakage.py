@@ -1,14 +1,17 @@
 """What is almost the same in training and evaluation text is counted before any number, and it is said what was looked at."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from leakage import audit_training, leakage_lines, sample
+from leakage import audit_mined, audit_training, leakage_lines, sample
 
 from fairseq_distill.data import near_duplicates
-from fairseq_distill.formats.leakage import NAME, read_leakage, write_leakage
+from fairseq_distill.formats.leakage import MINED, NAME, read_leakage, write_leakage
+from fairseq_distill.formats.lines import read_lines
 from fairseq_distill.formats.manifest import Corpus, Manifest, Teacher
+from fairseq_distill.formats.mined_pairs import MinedPair, write_mined_pairs
 
 LINE = "the president visited the city of nairobi on monday {}"
 
@@ -50,9 +53,9 @@ def data(tmp_path):
 
 def test_both_sides_are_looked_through(data):
     swa, eng = audit_training(*data)
-    assert (swa.valid_set, swa.lang, swa.training_lines, swa.found.lines) == ("dev", "swa", 131, 131)
+    assert (swa.valid_set, swa.lang, swa.text_lines, swa.found.lines) == ("dev", "swa", 131, 131)
     assert (swa.found.identical, swa.found.near, swa.found.evaluation_hit) == (1, 0, 1)
-    assert (eng.lang, eng.training_lines, eng.found.evaluation_lines) == ("eng", 100, 20)
+    assert (eng.lang, eng.text_lines, eng.found.evaluation_lines) == ("eng", 100, 20)
     assert (eng.found.identical, eng.found.near, eng.found.evaluation_hit) == (1, 2, 2)
     assert leakage_lines([swa, eng])[1:] == [
         "dev, swa: 1 of 20 lines have one (1 identical and 0 near among 131 training lines)",
@@ -72,14 +75,45 @@ def test_of_much_text_a_sample_is_looked_through_and_that_is_said(data, monkeypa
     assert swa.found.lines == 20 and "among 20 of 131" in leakage_lines([swa])[1]
 
 
-def test_a_sample_is_of_all_files(tmp_path):
-    for name, n in (("a", 80), ("b", 20)):
-        (tmp_path / name).write_text("".join(f"{name}{i}\n" for i in range(n)))
-    files = [tmp_path / "a", tmp_path / "b"]
-    some = sample(files, 100, 10)
+def test_a_sample_is_evenly_over_the_lines():
+    lines = [f"{name}{i}" for name, n in (("a", 80), ("b", 20)) for i in range(n)]
+    some = sample(iter(lines), 100, 10)
     assert len(some) == 10 and sum(line[0] == "b" for line in some) == 2
     assert some != sorted(some, key=lambda line: (line[0], int(line[1:]))), "shuffled"
-    assert sorted(sample(files, 100, 100)) == sorted(sample(files, 100, 1000)) and len(sample(files, 100, 1000)) == 100
+    assert sorted(sample(lines, 100, 100)) == sorted(sample(lines, 100, 1000)) == sorted(lines)
+
+
+def test_mined_pairs_are_looked_through_too(data, tmp_path, monkeypatch, capsys):
+    import add_mining
+
+    folder, manifest = data
+    dev = read_lines(folder / "clean" / "dev.swa")
+    pairs = [
+        MinedPair(1.2, dev[4].upper(), "something else"),
+        MinedPair(1.1, "ndege", LINE.format("the evening")),
+        MinedPair(1.0, "mti", "a tree"),
+    ]
+    mined = folder / "mined.tsv.gz"
+    write_mined_pairs(mined, pairs)
+    swa, eng = audit_mined(folder, manifest, mined, ("swa", "eng"))
+    assert (swa.text, swa.text_lines, swa.found.identical, swa.found.near, swa.found.evaluation_hit) == (
+        "mined",
+        3,
+        1,
+        0,
+        1,
+    )
+    assert (eng.lang, eng.found.identical, eng.found.near, eng.found.evaluation_hit) == ("eng", 0, 1, 1)
+    assert [one.lang for one in audit_mined(folder, manifest, mined, ("xho", "eng"))] == ["eng"]
+    monkeypatch.setattr(add_mining, "DATA", Path(""))
+    monkeypatch.setattr(add_mining.manifest, "read_manifest", lambda path: manifest)
+    assert add_mining.audit(folder, ("swa", "eng"))[0].startswith("the mined pairs were not looked through")
+    (folder / "manifest.json").touch()
+    assert add_mining.audit(folder, ("swa", "eng"))[1:] == [
+        "dev, swa: 1 of 20 lines have one (1 identical and 0 near among 3 mined lines)",
+        "dev, eng: 1 of 20 lines have one (0 identical and 1 near among 3 mined lines)",
+    ]
+    assert read_leakage(folder, MINED) == [swa, eng] and read_leakage(folder) is None
 
 
 def test_it_comes_before_the_numbers(data, monkeypatch, capsys):
