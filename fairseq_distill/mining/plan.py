@@ -26,7 +26,9 @@ _FIXED_BYTES = 6 << 20  # what the interpreter and the libraries take on while t
 _MEASURED_BYTES = 48  # of a candidate, while it is measured
 _SCORED_BYTES = 10  # of a cosine to a centroid, while it is compared
 _SHAPES_BYTES = 80 << 20  # what PyTorch keeps of products of many shapes
-_TORCH_BYTES = 60 << 20  # what PyTorch and its threads keep of the exact search's products, and of turning rows for them
+_TORCH_BYTES = (
+    60 << 20
+)  # what PyTorch and its threads keep of the exact search's products, and of turning rows for them
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ student spends its first thousands of updates near the teacher's mean vector. Me
 
 import logging
 import time
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,12 @@ logger = logging.getLogger(__name__)
 # tenth of it: at the full rate it overfits within a few passes, frozen it cannot follow the transformer.
 RATE = 0.1
 _CHUNK = 1 << 16  # sentences multiplied at once: bounds the work space to _CHUNK x E floats
+
+
+class Rows(Protocol):
+    """float32 [N, E] that need not be in memory: a tensor, or what reads the rows of a slice."""
+
+    def __getitem__(self, span: slice) -> Tensor: ...
 
 
 class LexicalPath(nn.Module):
@@ -57,34 +64,36 @@ class _Bags:
     """The sparse matrix A [N, V] of sentences by pieces, entries 1 / sqrt(length), by its rows and by its columns."""
 
     def __init__(self, tokens: Tensor, lengths: Tensor, vocabulary: int):
-        weights = lengths.float().rsqrt().repeat_interleave(lengths)
-        sentence = torch.arange(len(lengths)).repeat_interleave(lengths)
-        starts = F.pad(lengths.cumsum(0), (1, 0))
-        self.vocabulary, self.rows = vocabulary, []
+        self.vocabulary, self.rows, end = vocabulary, [], 0
+        self.diagonal = torch.zeros(vocabulary)
         for first in range(0, len(lengths), _CHUNK):
-            last = min(first + _CHUNK, len(lengths))
-            span = slice(int(starts[first]), int(starts[last]))
-            order = torch.argsort(tokens[span], stable=True)
-            columns = torch.bincount(tokens[span], minlength=vocabulary)
+            chunk = lengths[first : first + _CHUNK]
+            start, end = end, end + int(chunk.sum())
+            pieces = tokens[start:end].int()  # 32 bits are enough, and all of it stays in memory
+            weights = chunk.float().rsqrt().repeat_interleave(chunk)
+            sentence = torch.arange(len(chunk), dtype=torch.int32).repeat_interleave(chunk)
+            order = torch.argsort(pieces, stable=True)
+            of_piece = torch.bincount(pieces, minlength=vocabulary)
             self.rows.append(
                 (
-                    slice(first, last),
-                    (tokens[span], starts[first:last] - starts[first], weights[span]),
-                    (sentence[span][order] - first, F.pad(columns.cumsum(0), (1, 0))[:-1], weights[span][order]),
+                    slice(first, first + len(chunk)),
+                    (pieces, _starts(chunk), weights),
+                    (sentence[order], _starts(of_piece), weights[order]),
                 )
             )
-        self.diagonal = torch.zeros(vocabulary).index_add_(0, tokens, weights.square())
+            self.diagonal.index_add_(0, pieces, weights.square())
 
     @staticmethod
     def _multiply(where: "tuple[Tensor, Tensor, Tensor]", matrix: Tensor) -> Tensor:
         indices, offsets, weights = where
         return F.embedding_bag(indices, matrix, offsets, mode="sum", per_sample_weights=weights)
 
-    def transposed(self, targets: Tensor) -> Tensor:
-        """A^T targets: [V, E] from [N, E]."""
-        total = torch.zeros(self.vocabulary, targets.size(1))
-        for span, _, by_piece in self.rows:
-            total += self._multiply(by_piece, targets[span])
+    def transposed(self, targets: "Rows") -> Tensor:
+        """A^T Y: [V, E] from ``targets`` [N, E], Y being these scaled to unit length."""
+        parts = (self._multiply(by_piece, F.normalize(targets[span].float(), dim=1)) for span, _, by_piece in self.rows)
+        total = next(parts)
+        for part in parts:
+            total += part
         return total
 
     def normal(self, table: Tensor) -> Tensor:
@@ -93,6 +102,11 @@ class _Bags:
         for _, by_sentence, by_piece in self.rows:
             total += self._multiply(by_piece, self._multiply(by_sentence, table))
         return total
+
+
+def _starts(lengths: Tensor) -> Tensor:
+    """int32 [N]: where each of N runs of these lengths begins."""
+    return F.pad(lengths.cumsum(0), (1, 0))[:-1].int()
 
 
 @torch.no_grad()
@@ -117,7 +131,7 @@ def table_of_words(counts: Counts, words: Tensor) -> Tensor:
 def fit_lexical_table(
     tokens: Tensor,
     lengths: Tensor,
-    teacher: Tensor,
+    teacher: "Rows",
     vocabulary: int,
     ridge: float,
     prior: "Tensor | None" = None,
@@ -132,7 +146,7 @@ def fit_lexical_table(
     Args:
         tokens: int64 [sum of lengths], the sentences one after the other, EOS included.
         lengths: int64 [N], each >= 1.
-        teacher: float32 [N, E].
+        teacher: float32 [N, E], read in slices.
         vocabulary: V.
         ridge: weight of the penalty, > 0; in units of (occurrences of a piece) / length.
         prior: float32 [V, E], what the table is near to where the sentences say little.
@@ -143,13 +157,12 @@ def fit_lexical_table(
         float32 [V, E]; zero, or the prior's row, for pieces that do not occur.
     """
     began = time.time()
-    targets = F.normalize(teacher.float(), dim=1)
     bags = _Bags(tokens, lengths, vocabulary)
     scale = (bags.diagonal + ridge).unsqueeze(
         1
     )  # Jacobi's preconditioner: frequent pieces would rule the steps otherwise
-    table = torch.zeros(vocabulary, targets.size(1))
-    residual = bags.transposed(targets)
+    residual = bags.transposed(teacher)
+    table = torch.zeros_like(residual)
     if prior is not None:
         image = bags.normal(prior)
         nearest = float((residual * prior).sum() / (image * prior).sum().clamp_min(1e-30))

@@ -1,5 +1,6 @@
 """How a training starts: anew, from another student, or where it was. Registers nothing."""
 
+import copy
 import logging
 import time
 from pathlib import Path
@@ -61,6 +62,32 @@ def start_of(cfg: Any, model: Any, symbols: Sequence[str], space: str) -> Option
     return start_from(cfg.init_student_from, model.encoder, model.mlm_head, symbols, space, cfg.seed, cfg.init_force)
 
 
+class TeacherRows:
+    """The teacher's embeddings of some sentences, float32 [N, E], read when they are asked for; an online teacher's, held.
+
+    Args:
+        pairs: the sentences to distil.
+        chosen: int64 [N], which of them.
+        increments: the part of a sentence that is the whole one.
+        dim: E.
+    """
+
+    def __init__(self, pairs: Collection, chosen: np.ndarray, increments: int, dim: int):
+        self._read = lambda which: pairs.teacher(chosen[which], increments, dim)
+        if pairs.online is not None:  # embeds each sentence once
+            held = self._read(slice(None))
+            self._read = lambda which: held[which]
+
+    def __getitem__(self, span: slice) -> Tensor:
+        return torch.from_numpy(self._read(span))
+
+    def take(self, rows: np.ndarray) -> "TeacherRows":
+        """Those of some rows, int64."""
+        part = copy.copy(self)
+        part._read = lambda which: self._read(rows[which])
+        return part
+
+
 def fitted_table(
     pairs: Collection,
     directory: Path,
@@ -88,7 +115,7 @@ def fitted_table(
     """
     chosen = sentences_to_fit(pairs, defaults.LEXICAL_SENTENCES, self_share, np.random.default_rng(seed))
     tokens, lengths = pairs.flat(chosen)
-    teacher = torch.from_numpy(pairs.teacher(chosen, increments, dim))
+    teacher = TeacherRows(pairs, chosen, increments, dim)
     prior = None
     if all(part.corpus.tgt_text for part in pairs.parts):
         prior = _prior_from_words(pairs, directory, chosen, Sequences(tokens, lengths), teacher, vocabulary, seed)
@@ -104,7 +131,7 @@ def _prior_from_words(
     directory: Path,
     chosen: np.ndarray,
     pieces: Sequences,
-    teacher: Tensor,
+    teacher: "TeacherRows",
     vocabulary: int,
     seed: int,
 ) -> Tensor:
@@ -122,7 +149,7 @@ def _prior_from_words(
     vectors = fit_lexical_table(
         torch.from_numpy(words_of_whole.items),
         torch.from_numpy(words_of_whole.lengths),
-        teacher[torch.from_numpy(order[whole])],
+        teacher.take(order[whole]),
         n_words,
         defaults.LEXICAL_WORD_RIDGE,
     )
