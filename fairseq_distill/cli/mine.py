@@ -11,7 +11,9 @@ from fairseq_distill.cli.common import logger, make_parser, run_command, seed_nu
 from fairseq_distill.cli.search_options import add_embedding_options, add_margin_options, byte_size
 from fairseq_distill.errors import ConfigError
 from fairseq_distill.formats.embeddings import open_embeddings
+from fairseq_distill.formats.shards import parse_shard
 from fairseq_distill.mining.choice import kinds_to_try
+from fairseq_distill.mining.job import check_scoring, open_job
 from fairseq_distill.mining.knn import PRECISIONS
 from fairseq_distill.mining.machine import measure_machine
 from fairseq_distill.mining.margin import MARGINS
@@ -20,6 +22,7 @@ from fairseq_distill.mining.pairs import mine
 from fairseq_distill.mining.plan import describe, plan_mining
 from fairseq_distill.mining.scoring import score
 from fairseq_distill.mining.search import SEARCHES, check_search
+from fairseq_distill.mining.shards import search_shard
 from fairseq_distill.progress import comparing
 
 MODES = ("mine", "score")
@@ -47,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_output_options(parser)
     add_embedding_options(parser)
     _add_search_options(parser)
+    _add_shard_options(parser)
     _add_plan_options(parser)
     parser.add_argument("--json", action="store_true", help="print what was read and kept as JSON on standard output")
     return parser
@@ -160,20 +164,39 @@ def _add_search_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_shard_options(parser: argparse.ArgumentParser) -> None:
+    """One search by several processes or machines."""
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="write no pairs, but the neighbours of part I of N of the sources, and of all targets in it, into OUT.shardIofN.npy",
+    )
+    parser.add_argument(
+        "--join-shards",
+        type=int,
+        metavar="N",
+        help="search nothing: the pairs from N shards of OUT, which stay; the margin, the threshold and a smaller -k are free",
+    )
+
+
 _NEEDED = ("src_text", "tgt_text", "src_emb", "tgt_emb", "output")
-_PASSED = (
-    *("margin", "k", "threshold", "unify", "with_ids", "provenance", "scores", "force", "dim", "dtype"),
-    *("max_memory", "precision", "search", "recall", "seed", "device"),
-)
+_OF_SEARCH = ("unify", "force", "dim", "dtype", "max_memory", "precision", "search", "recall", "seed", "device")
+_PASSED = ("margin", "k", "threshold", "with_ids", "provenance", "scores", *_OF_SEARCH)
 
 
 def _main(args: argparse.Namespace) -> None:
     if args.plan or args.plan_size:
+        if args.shard or args.join_shards is not None:
+            raise ConfigError("--plan predicts a whole run; leave out --shard and --join-shards.")
         _print_plan(args)
         return
     _require(args, _NEEDED)
     files = [getattr(args, name) for name in _NEEDED]
     options = {name: getattr(args, name) for name in _PASSED}
+    if args.shard:
+        _search_shard(args, files)
+        return
+    options["shards"] = args.join_shards
     if args.mode == "score" and args.retrieval != defaults.RETRIEVAL:
         raise ConfigError(f"--retrieval {args.retrieval} chooses pairs, but --mode score scores those that are given.")
     if args.mode == "mine" and args.threshold is None and args.margin != "ratio":
@@ -186,6 +209,20 @@ def _main(args: argparse.Namespace) -> None:
     logger.info(str(result))
     if args.json:
         print(json.dumps(asdict(result)))
+
+
+def _search_shard(args: argparse.Namespace, files: Sequence[str]) -> None:
+    """The neighbours of one part; prints the file."""
+    shard = parse_shard(args.shard)
+    if args.join_shards is not None or args.scores or args.provenance:
+        raise ConfigError(
+            "--shard finds neighbours alone; --join-shards, --scores and --provenance belong to a run of their own."
+        )
+    check_scoring(args.margin, args.k)
+    options = {name: getattr(args, name) for name in _OF_SEARCH}
+    with comparing("mine") as progress:
+        job = open_job((files[0], files[1]), (files[2], files[3]), files[4], progress=progress, **options)
+        print(search_shard(job, shard, args.k))
 
 
 def _require(args: argparse.Namespace, names: Sequence[str]) -> None:

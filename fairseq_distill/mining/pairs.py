@@ -15,6 +15,7 @@ from fairseq_distill.mining.knn import Neighbours
 from fairseq_distill.mining.margin import best_candidates, neighbourhood_means, warn_of_weak_neighbourhoods
 from fairseq_distill.mining.matching import RETRIEVALS, ScoredPairs, retrieve
 from fairseq_distill.mining.search import Found, find_neighbours, sizes_of
+from fairseq_distill.mining.shards import joined
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ def mine(
     retrieval: str = defaults.RETRIEVAL,
     k: int = defaults.NEIGHBOURHOOD,
     threshold: Optional[float] = None,
+    shards: Optional[int] = None,
     **options: Unpack[RunOptions],
 ) -> MiningResult:
     """Mine two texts and write ``score<TAB>source<TAB>target``, best first.
@@ -47,6 +49,7 @@ def mine(
         k: neighbours in the margin, and candidates of a sentence.
         threshold: only pairs with a greater score; None: defaults.MARGIN_THRESHOLD for the ratio, and for the other
             margins, whose scale depends on the encoder, no threshold.
+        shards: search nothing, but take what so many shards have found, see :mod:`fairseq_distill.mining.shards`.
         options: see :class:`fairseq_distill.mining.job.RunOptions`.
 
     Raises:
@@ -58,7 +61,7 @@ def mine(
         raise ConfigError("The threshold is not a number (nan), and no score is greater; give one, or leave it out.")
     job = open_job((src_text, tgt_text), (src_embeddings, tgt_embeddings), output, **options)
     threshold = defaults.MARGIN_THRESHOLD if threshold is None and margin == "ratio" else threshold
-    found = neighbourhoods(job.src.rows, job.tgt.rows, k, margin, retrieval, job.search_options)
+    found = found_by(job, k, margin, retrieval, shards)
     sizes = job.src.searched, job.tgt.searched
     pairs, best = _choose_pairs(found, sizes, margin, retrieval, -np.inf if threshold is None else threshold)
     how = {"margin": margin, "retrieval": retrieval, "k": k, "threshold": threshold}
@@ -130,6 +133,13 @@ def scored_candidates(
         score, found = best_candidates(backward, tgt_mean, src_mean, margin)
         from_tgt = ScoredPairs(score, found, np.arange(m))
     return from_src, from_tgt
+
+
+def found_by(job: Job, k: int, margin: str, retrieval: str, shards: Optional[int]) -> Found:
+    """:func:`neighbourhoods` of a run; what its shards have found where there are some."""
+    if shards is not None:
+        return joined(job, shards, k)
+    return neighbourhoods(job.src.rows, job.tgt.rows, k, margin, retrieval, job.search_options)
 
 
 def neighbourhoods(src: np.ndarray, tgt: np.ndarray, k: int, margin: str, retrieval: str, options: dict) -> Found:

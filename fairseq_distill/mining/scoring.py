@@ -11,7 +11,7 @@ from fairseq_distill.formats.mined_pairs import MinedPair
 from fairseq_distill.mining.job import Job, MiningResult, RunOptions, Side, check_scoring, open_job
 from fairseq_distill.mining.knn import Neighbours
 from fairseq_distill.mining.margin import margin_scores, neighbourhood_means, warn_of_weak_neighbourhoods
-from fairseq_distill.mining.pairs import neighbourhoods
+from fairseq_distill.mining.pairs import found_by
 from fairseq_distill.mining.search import Found
 from fairseq_distill.progress import Progress, counted
 
@@ -28,6 +28,7 @@ def score(
     margin: str = defaults.MARGIN,
     k: int = defaults.NEIGHBOURHOOD,
     threshold: Optional[float] = None,
+    shards: Optional[int] = None,
     **options: Unpack[RunOptions],
 ) -> MiningResult:
     """Score each line of a bitext and write ``score<TAB>source<TAB>target`` in the order of the lines.
@@ -39,6 +40,7 @@ def score(
     Args:
         src_text, tgt_text: two texts of equally many lines.
         threshold: only pairs with a greater score; None: all, so that line i of the output is line i of the texts.
+        shards: as of ``mine``.
         options: see :class:`fairseq_distill.mining.job.RunOptions`. With ``unify`` each repeated line is scored all the same,
             with the vector of its first occurrence; a pair with a blank side has the score and the cosine BLANK.
 
@@ -50,7 +52,7 @@ def score(
     require_same_length(src_text, job.src.lines, tgt_text, job.tgt.lines)
     found = Found(None, None, "exact")
     if margin != "absolute":
-        found = neighbourhoods(job.src.rows, job.tgt.rows, k, margin, "max", job.search_options)
+        found = found_by(job, k, margin, "max", shards)
     given, cosines = _given_scores(job, found, margin)
     kept = given > (-np.inf if threshold is None else threshold)
     how = {"margin": margin, "retrieval": "given", "k": k, "threshold": threshold, "mode": "score"}

@@ -46,17 +46,22 @@ def merge(into: Neighbours, rows: Union[slice, np.ndarray], found: Neighbours) -
     """
     k = into.indices.shape[1]
     known = Neighbours(into.cosines[rows], into.indices[rows])
-    table = np.concatenate([_keys(known), _keys(found)], axis=1)
+    table = np.concatenate([keys_of(known), keys_of(found)], axis=1)
     table.sort(axis=1)
     table[:, 1:][table[:, 1:] == table[:, :-1]] = EMPTY
     table.sort(axis=1)
-    best = table[:, : -k - 1 : -1]
-    into.cosines[rows] = packed_values(best)
-    into.indices[rows] = np.where(best == EMPTY, -1, packed_columns(best))
+    best = neighbours_of(table[:, : -k - 1 : -1])
+    into.cosines[rows], into.indices[rows] = best.cosines, best.indices
 
 
-def _keys(found: Neighbours) -> np.ndarray:
+def keys_of(found: Neighbours) -> np.ndarray:
+    """int64 [N, K]: neighbours as :func:`.topk.pack` has them, EMPTY where none was found."""
     return np.where(found.indices < 0, EMPTY, pack(found.cosines, found.indices))
+
+
+def neighbours_of(keys: np.ndarray) -> Neighbours:
+    """What keys [N, K] stand for."""
+    return Neighbours(packed_values(keys), np.where(keys == EMPTY, -1, packed_columns(keys)))
 
 
 def offer(
@@ -135,9 +140,9 @@ def settle(
         known = packed_values(table[:, spare:].min(axis=1))[:, None]
         measure(~likely & (keys != EMPTY) & (found.ceiling(packed_values(keys), start, stop) >= known))
         table.sort(axis=1)
-        best = table[:, : -k - 1 : -1]
-        into.cosines[first + start : first + stop] = packed_values(best)
-        into.indices[first + start : first + stop] = np.where(best == EMPTY, -1, packed_columns(best))
+        best = neighbours_of(table[:, : -k - 1 : -1])
+        into.cosines[first + start : first + stop] = best.cosines
+        into.indices[first + start : first + stop] = best.indices
         undecided.append(start + np.flatnonzero(~complete))
         own.release()
         other.release_if_large()
