@@ -101,7 +101,7 @@ def test_a_sentence_without_found_neighbours_is_not_flattered(bitext, monkeypatc
         found.forward.indices[3], found.forward.cosines[3] = -1, -np.inf
         return found
 
-    monkeypatch.setattr("fairseq_distill.mining.scoring.neighbourhoods", lost)
+    monkeypatch.setattr("fairseq_distill.mining.pairs.neighbourhoods", lost)
     _, pairs = bitext.run(provenance=True)
     around = np.sort([reference.cosine(bitext.rows[1][3], row) for row in bitext.rows[0]])[-4:].mean()
     assert pairs[3].score == pytest.approx(whole[3].cosine / max((whole[3].cosine + around) / 2, 0.01), abs=1e-4)
