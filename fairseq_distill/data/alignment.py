@@ -12,6 +12,7 @@ import numpy as np
 
 from fairseq_distill import defaults
 
+_SENTENCES, _PORTION = 1 << 10, 1 << 18  # looked at, cells added up at a time: bounds memory
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -92,8 +93,7 @@ def align(
     pieces, words = _cut(pieces, defaults.ALIGNMENT_LENGTH), _cut(words, defaults.ALIGNMENT_LENGTH)
     piece_at, word_at, nearness = _cells(pieces.lengths, words.lengths, diagonal)
     # One entry for each distinct (piece, word); `entry` leads from a cell to it.
-    keys, entry = np.unique(pieces.items[piece_at] * n_words + words.items[word_at], return_inverse=True)
-    entry = entry.astype(np.int32)
+    keys, entry = _distinct(pieces.items[piece_at] * n_words + words.items[word_at])
     of_piece, of_word = keys // n_words, keys % n_words
     occurrences = np.bincount(pieces.items, minlength=n_pieces)
     # A word may come from no piece, and a piece from no word: then it is drawn by its share of the text.
@@ -105,7 +105,7 @@ def align(
     for step in range(iterations):
         posterior = _posterior(word_given_piece[entry] * nearness, word_at, no_piece * bool(step))
         posterior *= _posterior(piece_given_word[entry] * nearness, piece_at, no_word * bool(step))
-        counts = np.bincount(entry, posterior, minlength=len(keys))
+        counts = _sums(entry, posterior, len(keys))
         word_given_piece = _shares_within(counts, of_piece, n_pieces)
         piece_given_word = _shares_within(counts, of_word, n_words)
     return Counts(of_piece, of_word, counts.astype(np.float32), occurrences)
@@ -125,15 +125,44 @@ def _places(lengths: np.ndarray) -> np.ndarray:
 def _cells(pieces: np.ndarray, words: np.ndarray, diagonal: float) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every (piece, word) of every pair: int32 index of the piece, of the word, and float32 exp(-diagonal x distance)."""
     sizes = pieces * words
-    place, width = _places(sizes), np.repeat(words, sizes)
-    row, column = np.divmod(place, width)
-    distance = np.abs(row / np.repeat(pieces, sizes) - column / width)
+    ends = np.cumsum(sizes)
+    total = int(ends[-1]) if len(ends) else 0
+    piece_at, word_at = np.empty(total, np.int32), np.empty(total, np.int32)
+    nearness = np.empty(total, np.float32)
     first_piece, first_word = np.cumsum(pieces) - pieces, np.cumsum(words) - words
-    return (
-        (np.repeat(first_piece, sizes) + row).astype(np.int32),
-        (np.repeat(first_word, sizes) + column).astype(np.int32),
-        np.exp(-diagonal * distance).astype(np.float32),
-    )
+    for low in range(0, len(sizes), _SENTENCES):
+        some = slice(low, low + _SENTENCES)
+        cells = slice(int(ends[low] - sizes[low]), int(ends[some][-1]))
+        place, width = _places(sizes[some]), np.repeat(words[some], sizes[some])
+        row, column = np.divmod(place, width)
+        distance = np.abs(row / np.repeat(pieces[some], sizes[some]) - column / width)
+        piece_at[cells] = np.repeat(first_piece[some], sizes[some]) + row
+        word_at[cells] = np.repeat(first_word[some], sizes[some]) + column
+        nearness[cells] = np.exp(-diagonal * distance)
+    return piece_at, word_at, nearness
+
+
+def _distinct(keys: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """The distinct ones of int64 ``keys`` [N], ascending, and int32 [N], which of them each is; ``numpy.unique`` needs twice the memory."""
+    order = np.argsort(keys)
+    ordered = keys[order]
+    del keys
+    fresh = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
+    distinct = ordered[fresh]
+    del ordered
+    entry = np.empty(len(order), np.int32)
+    entry[order] = np.cumsum(fresh, dtype=np.int32) - 1
+    return distinct, entry
+
+
+def _sums(at: np.ndarray, weights: np.ndarray, n: int) -> np.ndarray:
+    """float64 [n]: the sum of the ``weights`` of each item; ``numpy.bincount`` would copy all of both."""
+    total = np.zeros(n)
+    for low in range(0, len(at), _PORTION):
+        part = slice(low, low + _PORTION)
+        np.add.at(total, at[part].astype(np.intp), weights[part].astype(np.float64))
+    return total
 
 
 def _cells_of(at: np.ndarray, side: Sequences) -> np.ndarray:
@@ -146,7 +175,7 @@ def _share(items: np.ndarray, n: int) -> np.ndarray:
 
 def _posterior(weights: np.ndarray, at: np.ndarray, nothing: np.ndarray) -> np.ndarray:
     """Weights divided by the sum over the cells of the same item, and its chance of going with nothing."""
-    total = np.bincount(at, weights, minlength=len(nothing)) + nothing
+    total = _sums(at, weights, len(nothing)) + nothing
     return weights / np.maximum(total, 1e-30).astype(np.float32)[at]
 
 

@@ -35,6 +35,17 @@ def test_equals_the_slow_version(iterations, diagonal, monkeypatch):
     assert_array_equal(found.occurrences, np.bincount([p for row in pieces for p in row[:4]], minlength=12))
 
 
+def test_sentences_are_taken_in_lots_and_cells_in_portions(monkeypatch):
+    random = np.random.default_rng(3)
+    pieces, words = ([random.integers(0, 12, n).tolist() for n in random.integers(0, 9, 30)] for _ in range(2))
+    whole = align(sequences(pieces), sequences(words), 12, 12)
+    monkeypatch.setattr(alignment, "_SENTENCES", 4)
+    monkeypatch.setattr(alignment, "_PORTION", 7)
+    cut = align(sequences(pieces), sequences(words), 12, 12)
+    for name in ("pieces", "words", "counts", "occurrences"):
+        assert np.array_equal(getattr(cut, name), getattr(whole, name))
+
+
 def test_finds_an_invented_dictionary():
     pieces, words = invented(400)
     found = align(sequences(pieces), sequences(words), 12, 12)
