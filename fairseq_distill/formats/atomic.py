@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Iterator, Union
+from typing import IO, Iterator, Union
 
 from fairseq_distill.errors import DataError
 from fairseq_distill.progress import Progress
@@ -90,6 +90,31 @@ def require_alone(descriptor: int, output: PathLike) -> None:
         except OSError as error:
             logger.warning(f"{output}: this file system has no locks ({error.strerror}); let no other run write it")
             return
+
+
+def hold_folder(folder: PathLike, work: str) -> IO[bytes]:
+    """Let no other process do ``work`` in a folder until what comes back is closed or this process ends.
+
+    A lock of POSIX on ``.lock``: workers that a killed process has left do not hold it, and one process may take it twice.
+
+    Raises:
+        DataError: another process holds it, or the folder cannot be written to.
+    """
+    path = Path(folder) / ".lock"
+    try:
+        stream = open(path, "ab")
+    except OSError as error:
+        raise disk_error(error, path) from error
+    try:
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            stream.close()
+            raise DataError(
+                f"Another process is at work in {folder} ({work}); wait for it, or end it first."
+            ) from error
+        logger.warning(f"{folder}: this file system has no locks ({error.strerror}); let no other run write there")
+    return stream
 
 
 def make_folder(path: PathLike) -> Path:

@@ -167,6 +167,7 @@ class SentenceDistillationConfig(FairseqDataclass):
     max_update: int = II("optimization.max_update")
     update_freq: List[int] = II("optimization.update_freq")
     save_dir: str = II("checkpoint.save_dir")
+    no_save: bool = II("checkpoint.no_save")
     restore_file: str = II("checkpoint.restore_file")
     save_interval_updates: int = II("checkpoint.save_interval_updates")
     disable_validation: bool = II("dataset.disable_validation")

@@ -33,7 +33,7 @@ from fairseq_distill.tasks.options import (
     curriculum_of,
     is_scheduled_validation,
 )
-from fairseq_distill.tasks.starting import fitted_table, require_same_training, resumed_from, start_of
+from fairseq_distill.tasks.starting import fitted_table, hold_save_dir, require_same_training, resumed_from, start_of
 from fairseq_distill.tasks.validation import line_labels, reduce_validation, validate, validation_log
 
 logger = logging.getLogger(__name__)
@@ -200,6 +200,7 @@ class SentenceDistillationTask(FairseqTask):
             return model
         if not torch.cuda.is_available():
             keep_freed_memory()
+        self._lock = hold_save_dir(self.cfg.save_dir, self.cfg.no_save)
         last = resumed_from(self.cfg.save_dir, self.cfg.restore_file)
         if last is not None:
             require_same_training(last, self.manifest, self.dictionary.symbols)

@@ -4,10 +4,11 @@ import copy
 import logging
 import time
 from pathlib import Path
-from typing import Any, Optional, Sequence, Tuple
+from typing import IO, Any, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from fairseq_distill import defaults
@@ -16,6 +17,7 @@ from fairseq_distill.data.corpora import Collection
 from fairseq_distill.data.planning import sentences_to_fit
 from fairseq_distill.embedding.warm_start import Carried, start_from
 from fairseq_distill.errors import DataError
+from fairseq_distill.formats.atomic import hold_folder
 from fairseq_distill.formats.manifest import Manifest
 from fairseq_distill.formats.student_state import read_student_state
 from fairseq_distill.modules.checkpoint_file import load_checkpoint
@@ -30,6 +32,16 @@ def resumed_from(save_dir: str, restore_file: str) -> Optional[Path]:
     """The checkpoint that fairseq will go on from, None when there is none; its default name is looked for in the save directory."""
     path = Path(save_dir) / _LAST if restore_file == _LAST else Path(restore_file)
     return path if path.is_file() else None
+
+
+def hold_save_dir(save_dir: str, no_save: bool) -> Optional[IO[bytes]]:
+    """Let no other training write into the save directory while this process lives; the first of several processes sees to it.
+
+    Raises:
+        DataError: another training is at work there.
+    """
+    others = dist.is_available() and dist.is_initialized() and dist.get_rank() > 0
+    return None if others or no_save else hold_folder(save_dir, "fairseq-train --save-dir")
 
 
 def require_same_training(path: Path, manifest: Manifest, symbols: Sequence[str]) -> None:
