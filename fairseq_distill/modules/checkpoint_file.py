@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
@@ -48,6 +49,12 @@ def understood(path: PathLike) -> Iterator[None]:
         ) from error
 
 
+def _refused(error: pickle.UnpicklingError) -> str:
+    """What PyTorch would not load, without its advice to load it all the same."""
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return named[1] if named else "a pickle that PyTorch did not write"
+
+
 def load_checkpoint(path: PathLike, mapped: bool = False) -> Dict[str, Any]:
     """The content of a torch checkpoint, read without executing anything that is in it.
 
@@ -75,7 +82,7 @@ def load_checkpoint(path: PathLike, mapped: bool = False) -> Dict[str, Any]:
             state = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped and archive)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{file} holds objects that are not loaded for safety ({str(error).splitlines()[0]}). Where you trust it, save "
+            f"{file} holds objects that are not loaded for safety ({_refused(error)}). Where you trust it, save "
             "its tensors and its configuration as plain values again, with torch.save."
         ) from error
     except Exception as error:  # a damaged pickle can raise anything

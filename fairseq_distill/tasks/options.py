@@ -169,6 +169,7 @@ class SentenceDistillationConfig(FairseqDataclass):
     save_dir: str = II("checkpoint.save_dir")
     no_save: bool = II("checkpoint.no_save")
     restore_file: str = II("checkpoint.restore_file")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
     save_interval_updates: int = II("checkpoint.save_interval_updates")
     disable_validation: bool = II("dataset.disable_validation")
     validate_interval: int = II("dataset.validate_interval")

@@ -201,7 +201,7 @@ class SentenceDistillationTask(FairseqTask):
         if not torch.cuda.is_available():
             keep_freed_memory()
         self._lock = hold_save_dir(self.cfg.save_dir, self.cfg.no_save)
-        last = resumed_from(self.cfg.save_dir, self.cfg.restore_file)
+        last = resumed_from(self.cfg.save_dir, self.cfg.restore_file, self.cfg.finetune_from_model)
         if last is not None:
             require_same_training(last, self.manifest, self.dictionary.symbols)
             return model

@@ -28,9 +28,14 @@ logger = logging.getLogger(__name__)
 _LAST = "checkpoint_last.pt"
 
 
-def resumed_from(save_dir: str, restore_file: str) -> Optional[Path]:
-    """The checkpoint that fairseq will go on from, None when there is none; its default name is looked for in the save directory."""
+def resumed_from(save_dir: str, restore_file: str, finetune_from: Optional[str] = None) -> Optional[Path]:
+    """The checkpoint that fairseq will load, None when there is none.
+
+    Its default name is looked for in the save directory; where that is not there, ``--finetune-from-model`` is loaded.
+    """
     path = Path(save_dir) / _LAST if restore_file == _LAST else Path(restore_file)
+    if finetune_from and not path.is_file():
+        path = Path(finetune_from)
     return path if path.is_file() else None
 
 

@@ -1,15 +1,19 @@
-"""Two trainings at once do not write into one save directory; a killed one holds nobody up."""
+"""Two trainings at once do not write into one save directory, a killed one holds nobody up; a full disk and a hostile file are said."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 
 import pytest
+import torch
 from tiny_data import REPO, train
 
+from fairseq_distill.embedding.student import load_checkpoint
 from fairseq_distill.errors import DataError
 from fairseq_distill.formats.atomic import hold_folder
+from fairseq_distill.tasks.last_words import sentence_about
 
 HOLD = """
 import os, sys, time
@@ -54,3 +58,70 @@ def test_the_holder_may_ask_again_and_others_are_told(held, tmp_path_factory):
         assert sorted(path.name for path in mine.iterdir()) == [".lock"]
     with pytest.raises(DataError, match="no/.lock"):
         hold_folder(mine / "no", "a test")
+
+
+@pytest.fixture
+def disk_of(tmp_path):
+    """Makes a file system of some size; skipped where this user may not mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(size):
+        options = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        if subprocess.run(options, capture_output=True, check=False).returncode:
+            pytest.skip("a small file system needs root")
+        return folder / "run"
+
+    yield mount
+    subprocess.run(["umount", str(folder)], check=False)
+
+
+@pytest.mark.parametrize("size, names", [("500k", []), ("1m", ["checkpoint_1_5.pt"])])
+def test_a_full_disk_is_said_and_leaves_no_half_checkpoint(size, names, data, disk_of):
+    """One has no room for a checkpoint, the other none for the copy that is to be the best."""
+    folder = disk_of(size)
+    done, _, _ = train(data, folder, 6, check=False)
+    said = [line for line in done.stderr.splitlines() if ": error: " in line]
+    assert done.returncode == 1 and len(said) == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "No space left on device" in said[0] and "recipes/mend_checkpoints.py" in said[0]
+    assert ("checkpoint_best.pt cannot be written" in said[0]) == bool(names)
+    assert [path.name for path in folder.glob("*.pt")] == names
+    for name in names:
+        load_checkpoint(folder / name)
+
+
+def test_what_is_said_of_errors(tmp_path):
+    (tmp_path / "a").write_text("whole")
+    (tmp_path / "b").write_text("ha")
+    full = OSError(errno.ENOSPC, "No space left", str(tmp_path / "a"), None, str(tmp_path / "b"))
+    said = sentence_about(full)
+    assert said.startswith(f"{tmp_path}/b cannot be written: No space left on device (") and "was removed" in said
+    assert not (tmp_path / "b").exists() and (tmp_path / "a").exists()
+    later = RuntimeError("unexpected pos 64 vs 0")
+    later.__context__ = OSError(errno.ENOSPC, "No space left")
+    assert sentence_about(later).startswith("A checkpoint cannot be written: No space left on device.")
+    assert sentence_about(DataError("so and so")) == "so and so"
+    assert sentence_about(ValueError("a fault of ours")) is None and sentence_about(OSError(errno.EIO, "x")) is None
+
+
+class Harm:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("option", ["--restore-file", "--finetune-from-model", "--init-student-from", None])
+def test_a_hostile_checkpoint_is_refused_in_one_sentence(option, data, tmp_path):
+    harm, run = tmp_path / "harm", tmp_path / "run"
+    run.mkdir()
+    bad = tmp_path / "bad.pt" if option else run / "checkpoint_last.pt"
+    torch.save({"model": Harm(harm), "args": None}, bad, pickle_protocol=2, _use_new_zipfile_serialization=False)
+    done, _, _ = train(data, run, 2, *([option, bad] if option else []), check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and not harm.exists(), done.stderr
+    assert f"fairseq-train: error: {bad} holds objects that are not loaded for safety (io.open)." in done.stderr
+    torch.load(bad, weights_only=False)
+    assert harm.exists(), "the harm would work"
