@@ -46,7 +46,9 @@ def hold_save_dir(save_dir: str, no_save: bool) -> Optional[IO[bytes]]:
         DataError: another training is at work there.
     """
     others = dist.is_available() and dist.is_initialized() and dist.get_rank() > 0
-    return None if others or no_save else hold_folder(save_dir, "fairseq-train --save-dir")
+    if others or no_save or not Path(save_dir).is_dir():  # fairseq has made it by now
+        return None
+    return hold_folder(save_dir, "fairseq-train --save-dir")
 
 
 def require_same_training(path: Path, manifest: Manifest, symbols: Sequence[str]) -> None:

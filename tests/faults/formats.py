@@ -25,12 +25,15 @@ from fairseq_distill.formats.bucc import read_bucc
 from fairseq_distill.formats.dictionary import read_dictionary
 from fairseq_distill.formats.embeddings import EmbeddingInfo, open_embeddings, read_info, write_info
 from fairseq_distill.formats.evaluation_sets import find_sets
-from fairseq_distill.formats.lines import count_lines, read_lines
+from fairseq_distill.formats.lines import count_lines, read_lines, write_lines
 from fairseq_distill.formats.mined_pairs import MinedPair, read_mined_pairs, write_mined_pairs
 from fairseq_distill.formats.mining_record import MiningRecord, SideRecord, read_record, write_record
 from fairseq_distill.formats.nllb_config import read_nllb_config
 from fairseq_distill.formats.provenance import read_mined_lines, read_origins
 from fairseq_distill.formats.sbert_folder import require_stock_classes
+from fairseq_distill.formats.shards import Shard
+from fairseq_distill.mining.job import open_job
+from fairseq_distill.mining.shards import joined, search_shard
 from fairseq_distill.modules.lstm import LstmEncoder, LstmShape
 from fairseq_distill.teachers.sbert_tokenizer import load_tokenizer
 from tests.unit.export.export_students import train_spm, write_student
@@ -61,6 +64,8 @@ def write_formats(folder):
     write_mined_pairs(folder / "origin.tsv", [replace(pair, cosine=0.5) for pair in pairs], provenance=True)
     side = SideRecord("a.txt", "0", "a.npy", "1", 5, 5)
     write_record(MiningRecord(str(folder / "origin.tsv"), "2", side, side, {"pairs": 2}))
+    write_lines(folder / "five.txt", [f"line {i}" for i in range(5)])
+    search_shard(_mining(folder), Shard(1, 1), 2)
     _write_json_formats(folder)
     _write_models(folder)
     _write_recipe_formats(folder)
@@ -74,6 +79,11 @@ def write_formats(folder):
         '<r xmlns:oor="http://openoffice.org/2001/registry"><c oor:package="a" oor:name="b"/></r>\n'
     )
     return folder
+
+
+def _mining(folder):
+    """A run of mining over ``five.txt`` and ``rows.npy``, both sides alike."""
+    return open_job((folder / "five.txt",) * 2, (folder / "rows.npy",) * 2, folder / "o.tsv")
 
 
 def _write_json_formats(folder):
@@ -332,6 +342,8 @@ FORMATS = {
     "packed mined pairs": ("mined.tsv.gz", (5, 0.5, -1), lambda path: list(read_mined_pairs(path))),
     "mined pairs with provenance": ("origin.tsv", (0.1, 0.8, -4), lambda path: list(read_mined_pairs(path))),
     "record of mined pairs": ("origin.tsv.json", ENDS, lambda path: read_record(path.with_suffix(""))),
+    "neighbours of a shard": ("o.tsv.shard1of1.npy", (0, 5, 0.5, -1), lambda path: joined(_mining(path.parent), 1, 2)),
+    "description of a shard": ("o.tsv.shard1of1.npy.json", ENDS, lambda path: joined(_mining(path.parent), 1, 2)),
     "manifest": ("manifest.json", ENDS, lambda path: manifest.read_manifest(path.parent)),
     "calibration": ("calibration.json", ENDS, calibration.read_calibration),
     "calibration curve": ("curve.tsv", (0, 0.3, 0.8), calibration.read_curve),

@@ -198,6 +198,7 @@ PARTS = [
     "data/manifest.json",
     "scores.npy",
     "leakage.json",
+    "mining/leakage.json",
 ]
 
 
@@ -207,6 +208,7 @@ def run_folder(tmp_path_factory, made):
     (work / "mining").mkdir()
     shutil.copy(made / "calibration.json", work / "mining" / "calibration.json")
     shutil.copy(made / "curve.tsv", work / "mining" / "calibration.tsv")
+    shutil.copy(work / "leakage.json", work / "mining" / "leakage.json")
     report(work, work / "report.html")  # whole, it is made
     return work
 

@@ -130,6 +130,23 @@ def do_mine(folder, given):
     run(mine, "--quiet", *sides, "--output", folder / "o.tsv.gz", "--scores", folder / "s.npy", "--threshold", 0)
 
 
+def do_mine_shards(folder, given):
+    words = [
+        "--src-text",
+        given / "a",
+        "--tgt-text",
+        given / "a",
+        "--src-emb",
+        given / "a.npy",
+        "--tgt-emb",
+        given / "a.npy",
+    ]
+    words += ["--quiet", "--output", folder / "o.tsv", "--threshold", 0, "-k", 2]
+    for index in (1, 2):
+        run(mine, *words, "--shard", f"{index}/2")
+    run(mine, *words, "--join-shards", 2)
+
+
 def do_clean(folder, given):
     from clean import clean_corpus
     from plan_file import Source
@@ -330,6 +347,7 @@ STAGES = {
     "sentence-transformers": (do_sentence_transformers, 6), "hide_pairs": (do_hide, 32), "filter_pairs": (do_filter, 10),
     "calibrate": (do_calibrate, 4), "evaluate": (do_evaluate, 32), "iterate": (do_iterate, 6), "fetch": (do_fetch, 12),
     "split_heldout": (do_split, 8), "from_nllb": (do_nllb, 32), "augment": (do_augment, 2), "add_mining": (do_add_mining, 4),
+    "mining shards": (do_mine_shards, 12),
 }  # fmt: skip
 
 
