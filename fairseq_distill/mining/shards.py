@@ -16,6 +16,7 @@ import numpy as np
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.formats.atomic import PathLike, atomic_path, sha256_file
+from fairseq_distill.formats.embeddings import map_array
 from fairseq_distill.formats.json_file import read_object, write_object
 from fairseq_distill.formats.shards import Shard
 from fairseq_distill.mining.job import Job, Side
@@ -146,11 +147,11 @@ def _about(file: Path) -> Path:
 
 def _is_current(file: Path, about: Dict[str, Any], shape: Tuple[int, int]) -> bool:
     try:
-        found = read_object(_about(file), "")
-        np.load(file, mmap_mode="r", allow_pickle=False).reshape(shape)
-    except (DataError, OSError, ValueError, EOFError):
+        return {name: read_object(_about(file), "").get(name) for name in about} == about and map_array(
+            file
+        ).shape == shape
+    except DataError:
         return False
-    return {name: found.get(name) for name in about} == about
 
 
 def _read_about(file: Path, shard: Shard) -> Dict[str, Any]:
@@ -166,9 +167,9 @@ def _read_keys(file: Path, shape: Tuple[int, int], shard: Shard) -> np.ndarray:
     """int64 ``shape``, memory-mapped."""
     mend = f"make it again: --shard {shard.index}/{shard.count}"
     try:
-        keys = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{file} cannot be read ({error}); {mend}.") from error
+        keys = map_array(file)
+    except DataError as error:
+        raise DataError(f"{str(error).rstrip('.')}; {mend}.") from error
     if keys.dtype != np.int64 or keys.shape != shape:
         raise DataError(f"{file} holds {keys.dtype} {keys.shape} instead of int64 {shape}; {mend}.")
     return keys
