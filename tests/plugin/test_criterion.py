@@ -85,6 +85,35 @@ def test_masked_pairs_are_a_term_of_their_own_in_the_same_mean(tlm):
     assert ("tlm" in judge.weights()) == bool(tlm)
 
 
+def test_gradients_of_uneven_micro_batches_are_those_of_one_batch():
+    """Seven sentences and four masked pieces at once, and as five with one and two with three."""
+    whole = {**epoch({"c2": 2.5})[1], "masked_total": 4.0}
+    draw = torch.Generator().manual_seed(2)
+    rows, targets = torch.randn(4, 3, generator=draw), torch.tensor([4, 1, 0, 3])
+    judge = criterion(tlm=0.2, distil_weight=0.7, mlm_weight=0.5)
+
+    def gradient(parts):
+        path, head = torch.eye(3).requires_grad_(), torch.ones(3, 6).requires_grad_()
+        sizes = 0.0
+        for sentences, pieces in parts:
+            sample = {name: whole[name][sentences] for name in ("teacher", "language", "weight")}
+            sample = {**whole, **sample, "mlm_targets": targets[pieces], "mlm_paired": torch.arange(4)[pieces] > 1}
+            sample["distil_weight"] = float(sample["weight"].sum())
+            output = {
+                "embedding": torch.sin(7 * sample["teacher"] @ path),
+                "mlm_logits": torch.cos(rows[pieces] @ head),
+            }
+            loss, size, _ = judge(lambda **_: output, sample)  # noqa: B023
+            loss.backward()
+            sizes += size
+        return path.grad / sizes, head.grad / sizes
+
+    one = gradient([(slice(0, 7), slice(0, 4))])
+    two = gradient([(slice(0, 5), slice(0, 1)), (slice(5, 7), slice(1, 4))])
+    for first, second in zip(one, two):
+        assert first.abs().max() > 1e-3 and torch.allclose(first, second, rtol=1e-4, atol=1e-7)
+
+
 def test_self_distillation_is_measured_as_a_part_of_the_distillation_term():
     sample, measured = epoch({"c2": 3.0})[1], {}
     judge = criterion(own="bbb", distil_weight=0.5)
