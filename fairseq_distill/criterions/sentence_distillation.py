@@ -55,12 +55,12 @@ class SentenceDistillationCriterion(FairseqCriterion):
 
     The masked pieces are those of monolingual text and, with ``--tlm-share``, of sentence pairs: one mean, logged as two.
 
-    With ``--corpus-weights`` the first is a weighted mean, sum of weight x loss over sum of weights, as is that of the
+    With ``--corpus-weights`` each is a weighted mean, sum of weight x loss over sum of weights, as is that of the
     contrastive loss.
 
     Every batch knows the totals of its whole update (data/batching.py), so the sums below add up to those means whatever
     the number of processes and micro-batches: fairseq divides the gradient by the sum of ``sample_size``, which is the
-    number of distilled sentences, each times its corpus's weight (of masked pieces in an update without any sentence to distil).
+    number of distilled sentences, each times its corpus's weight (of masked pieces, likewise, in an update without any sentence to distil).
     """
 
     def __init__(self, cfg: SentenceDistillationCriterionConfig, task: Any):
@@ -82,8 +82,9 @@ class SentenceDistillationCriterion(FairseqCriterion):
         """The summed loss, the sample size, and what is logged; see the class for the normalisation."""
         output = model(**sample["net_input"])
         teacher, language, weight = sample["teacher"], sample["language"], sample["weight"]
-        n_distil, n_masked = sample["distil_weight"], len(sample["mlm_targets"])
-        n_tlm = sample["mlm_paired"].sum() if self.tlm else 0
+        of_piece, paired = sample.get("mlm_weight"), sample["mlm_paired"]  # None: all weigh 1
+        n_distil, n_masked = sample["distil_weight"], len(paired) if of_piece is None else float(of_piece.sum())
+        n_tlm = (paired if of_piece is None else of_piece * paired).sum() if self.tlm else 0
         unit = sample["update_total"]
 
         distil = self.distance(output["embedding"], teacher)  # [B]
@@ -94,7 +95,7 @@ class SentenceDistillationCriterion(FairseqCriterion):
             terms["contrastive"] = self.cfg.contrastive_weight * contrast
         if output["mlm_logits"] is not None:
             weighted = self.cfg.mlm_weight * (unit / sample["masked_total"])
-            mlm, tlm = self._masked(output["mlm_logits"].float(), sample["mlm_targets"], sample["mlm_paired"])
+            mlm, tlm = self._masked(output["mlm_logits"].float(), sample["mlm_targets"], paired, of_piece)
             terms["mlm"] = weighted * mlm
             if self.tlm:
                 terms["tlm"] = weighted * tlm
@@ -139,11 +140,15 @@ class SentenceDistillationCriterion(FairseqCriterion):
             objectives["self"] = self.cfg.distil_weight
         return {name: weight for name, weight in objectives.items() if weight or name == "distil"}
 
-    def _masked(self, logits: Tensor, targets: Tensor, paired: Tensor) -> Tuple[Tensor, Tensor]:
-        """The summed loss of the pieces of monolingual text, and of those of sentence pairs."""
-        if not self.tlm:
+    def _masked(
+        self, logits: Tensor, targets: Tensor, paired: Tensor, weight: Optional[Tensor]
+    ) -> Tuple[Tensor, Tensor]:
+        """The summed loss, each times its weight, of the pieces of monolingual text, and of those of sentence pairs."""
+        if not self.tlm and weight is None:
             return F.cross_entropy(logits, targets, reduction="sum"), logits.new_zeros(())
         losses = F.cross_entropy(logits, targets, reduction="none")
+        if weight is not None:
+            losses = losses * weight
         return losses[~paired].sum(), losses[paired].sum()
 
     def _contrastive(self, student: Tensor, sample: Dict[str, Any]) -> Tensor:

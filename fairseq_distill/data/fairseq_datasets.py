@@ -24,7 +24,7 @@ class TrainingData(FairseqDataset):
 
     Args:
         apart: whether a batch holds its masked text in a matrix of its own, for text much longer than sentences.
-        corpus_weights: of the distillation losses of a corpus's sentences, by its id; 1 where there is none.
+        corpus_weights: of the losses of a corpus's sentences or masked pieces, by its id; 1 where there is none.
     """
 
     def __init__(
@@ -43,6 +43,8 @@ class TrainingData(FairseqDataset):
         self.lang_of_corpus = np.array([languages.index(name) for name in distil.languages()], dtype=np.int64)
         weights = corpus_weights or {}
         self.weight_of_corpus = np.array([weights.get(part.corpus.id, 1.0) for part in distil.parts], dtype=np.float64)
+        self.mask_weight_of_corpus = np.array([weights.get(name, 1.0) for name in mask.corpus_ids()], dtype=np.float64)
+        self.weighted_masks = bool((self.mask_weight_of_corpus != 1.0).any())
 
     def __len__(self) -> int:
         return int(self.distil.firsts[-1]) + len(self.mask)
@@ -79,6 +81,8 @@ class PlannedEpoch(FairseqDataset):
         self.distil_totals = plan.totals(weights)
         shown = data.mask.shown_lengths(plan.mask.indices, plan.mask_part, increments)
         counts = masked_counts(shown - data.mask.ends(plan.mask.indices), data.policy.probability)
+        if data.weighted_masks:
+            counts = counts * data.mask_weight_of_corpus[data.mask.corpus_of(plan.mask.indices)]
         summed = np.concatenate([[0], np.cumsum(counts)])
         self.masked_totals = plan.totals(np.diff(summed[plan.mask.starts]))
 
@@ -101,10 +105,14 @@ class PlannedEpoch(FairseqDataset):
         tokens = data.distil.tokens(chosen, lengths, width)
         net_input: Dict[str, Any] = {"n_distil": len(chosen)}
         positions, targets = np.empty(0, np.int64), np.empty(0, np.int64)
-        paired = np.empty(0, bool)
+        paired, of_piece = (
+            np.empty(0, bool),
+            np.empty(0, np.int64),
+        )  # of each masked piece: whether of a pair; which unit
         if len(masked):
             hidden, positions, targets = self._mask(batch, masked, masked_lengths, masked_width)
-            paired = masked[positions // masked_width] >= data.mask.n_mono
+            of_piece = positions // masked_width
+            paired = masked[of_piece] >= data.mask.n_mono
             if data.apart:
                 net_input["masked_tokens"] = torch.from_numpy(hidden)
             else:
@@ -132,6 +140,9 @@ class PlannedEpoch(FairseqDataset):
             "increment": float(part.mean()) if len(part) else 0.0,
             "stage": int(plan.stage[batch]),
         }
+        if data.weighted_masks:
+            of_unit = data.mask_weight_of_corpus[data.mask.corpus_of(masked)].astype(np.float32)
+            sample["mlm_weight"] = torch.from_numpy(of_unit[of_piece])
         if self.queue is not None:
             sample["queue"] = torch.from_numpy(self.queue.rows(batch))
         return sample

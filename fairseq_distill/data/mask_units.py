@@ -109,6 +109,10 @@ class MonolingualText:
         """int64 [B, width], right-padded; a sentence of which only ``lengths[b]`` pieces are shown gets EOS at its end."""
         return self.text.tokens(indices, self.lengths(indices) if lengths is None else lengths, width)
 
+    def corpus_of(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [B], the corpus of each unit."""
+        return self.text.corpus_of(indices)
+
     def unspaced(self, indices: np.ndarray, width: int) -> np.ndarray:
         """bool [B, width], where each piece counts as a word."""
         return np.broadcast_to(self.by_piece[self.text.corpus_of(indices)][:, None], (len(indices), width))
@@ -175,6 +179,10 @@ class PairedText:
         rows[row, first[row] + column] = behind[row, column]
         return rows
 
+    def corpus_of(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [B], the corpus of each pair."""
+        return self.src.corpus_of(indices)
+
     def unspaced(self, indices: np.ndarray, width: int) -> np.ndarray:
         """bool [B, width], where each piece counts as a word."""
         flags = self.by_piece[self.src.corpus_of(indices)]  # [B, 2]
@@ -219,6 +227,15 @@ class MaskText:
     def unspaced(self, indices: np.ndarray, width: int) -> np.ndarray:
         """bool [B, width], where each piece counts as a word."""
         return self._by_section(indices, (width,), "unspaced", bool)
+
+    def corpus_ids(self) -> List[str]:
+        """The id of each corpus, in the numbering of :meth:`corpus_of`."""
+        paired = self.pairs.src.parts if self.pairs is not None else []
+        return [part.corpus.id for part in (*self.mono.text.parts, *paired)]
+
+    def corpus_of(self, indices: np.ndarray) -> np.ndarray:
+        """int64 [B], the corpus of each unit, the pairs' behind the monolingual ones."""
+        return self._by_section(indices, (), "corpus_of", np.int64) + len(self.mono.sizes) * (indices >= self.n_mono)
 
     def _by_section(
         self, indices: np.ndarray, shape: Tuple[int, ...], method: str, dtype: type, *by_row: np.ndarray

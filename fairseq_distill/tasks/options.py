@@ -142,7 +142,7 @@ class SentenceDistillationConfig(FairseqDataclass):
     corpus_weights: str = field(
         default="",
         metadata={
-            "help": "weight of the distillation losses of a corpus's sentences, > 0, by its id in the manifest: 'ID=2,ID2=0.5'; the others have 1"
+            "help": "weight of the losses of a corpus's sentences or masked pieces, > 0, by its id in the manifest: 'ID=2,ID2=0.5'; the others have 1"
         },
     )
     contrastive_queue: int = field(
@@ -267,9 +267,9 @@ def corpus_weights_of(cfg: SentenceDistillationConfig, manifest: Manifest) -> Di
     """Weight of each corpus that ``--corpus-weights`` names.
 
     Raises:
-        ConfigError: not of the form ID=WEIGHT, a weight that is not above 0, or no corpus to distil has the id.
+        ConfigError: not of the form ID=WEIGHT, a weight that is not above 0, or no corpus has the id.
     """
-    known = [corpus.id for corpus in manifest.select("train") if corpus.kind != "mask"]
+    known = [corpus.id for corpus in manifest.select("train")]
     weights: Dict[str, float] = {}
     for item in filter(None, (item.strip() for item in str(cfg.corpus_weights).split(","))):
         name, _, text = item.rpartition("=")
@@ -283,7 +283,7 @@ def corpus_weights_of(cfg: SentenceDistillationConfig, manifest: Manifest) -> Di
             )
         if name not in known:
             raise ConfigError(
-                f"--corpus-weights: no corpus to distil has the id {name!r}; there are {', '.join(known)}."
+                f"--corpus-weights: no training corpus has the id {name!r}; there are {', '.join(known)}."
             )
         weights[name] = weight
     return weights

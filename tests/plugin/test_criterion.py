@@ -85,6 +85,51 @@ def test_masked_pairs_are_a_term_of_their_own_in_the_same_mean(tlm):
     assert ("tlm" in judge.weights()) == bool(tlm)
 
 
+@pytest.mark.parametrize("weights", [{}, {"c3": 2.5}, {"c3": 0.5, "c4": 3.0, "c1": 2.0}])
+@pytest.mark.parametrize("distilled", [True, False])
+def test_the_masked_mean_of_an_update_is_weighted_by_corpus(weights, distilled):
+    """Two batches an update, with masked text of two corpora; also where nothing is distilled."""
+    distil = Collection([part("aaa", 20, 1)], 10, STARTS)
+    mask = MaskText(MonolingualText([part("aaa", 12, 3), part("bbb", 8, 4)], 10, STARTS))
+    data = TrainingData(distil, mask, ["aaa", "bbb"], 3, 49, MaskPolicy(probability=0.5), corpus_weights=weights)
+    order = np.random.default_rng(6).permutation(20)
+    text = Grouping(order, np.array([0, 5, 14, 16, 20]))
+    some = (
+        Grouping(np.arange(20), np.array([0, 3, 10, 12, 20]))
+        if distilled
+        else Grouping(EMPTY.indices, np.zeros(5, np.int64))
+    )
+    ones = np.ones(20, np.int16)
+    plan = EpochPlan(some, ones[: len(some.indices)], text, ones, np.ones(4, np.int64), 2)
+    planned, judge = PlannedEpoch(data, plan, 1, (7, 1)), criterion(distil_weight=0.0, mlm_weight=0.5)
+    for update in ([0, 1], [2, 3]):
+        loss = size = total = over = 0.0
+        for sample in (planned[batch] for batch in update):
+            targets = sample["mlm_targets"]
+            logits = torch.randn(len(targets), 50, generator=torch.Generator().manual_seed(len(targets)))
+            rows = torch.zeros(len(sample["teacher"]), 3) + 0.1
+            found = judge(lambda **_: {"embedding": rows, "mlm_logits": logits}, sample)  # noqa: B023
+            loss, size = loss + float(found[0]), size + float(found[1])
+            shown = plan.mask[sample["id"]][
+                (
+                    sample["net_input"]["masked_positions"].numpy()
+                    - sample["net_input"]["src_tokens"][: len(rows)].numel()
+                )
+                // sample["net_input"]["src_tokens"].shape[1]
+            ]
+            by_piece = [weights.get("c3" if unit < 12 else "c4", 1.0) for unit in shown]
+            losses = -logits.log_softmax(-1)[range(len(targets)), targets]
+            total += sum(weight * float(one) for weight, one in zip(by_piece, losses))
+            over += sum(by_piece)
+            assert sample["masked_total"] == pytest.approx(
+                sum(
+                    float(planned[batch].get("mlm_weight", torch.ones(len(planned[batch]["mlm_targets"]))).sum())
+                    for batch in update
+                )
+            )
+        assert loss / size == pytest.approx(0.5 * total / over, rel=1e-5)
+
+
 def test_gradients_of_uneven_micro_batches_are_those_of_one_batch():
     """Seven sentences and four masked pieces at once, and as five with one and two with three."""
     whole = {**epoch({"c2": 2.5})[1], "masked_total": 4.0}

@@ -49,10 +49,11 @@ def test_a_resumed_run_equals_an_unbroken_one(unbroken, english, tmp_path):
     assert_equal_weights(weights(folder / "checkpoint_last.pt"), weights(tmp_path / "checkpoint_last.pt"))
 
 
-def test_two_processes_equal_one_with_two_micro_batches(english, tmp_path):
+@pytest.mark.parametrize("weights_of", [[], ["--corpus-weights", "mono=2.5,train.bbb=0.5"]], ids=["plain", "weights"])
+def test_two_processes_equal_one_with_two_micro_batches(english, tmp_path, weights_of):
     """Also where the number of masked pieces is known on average only, and masked text comes in few long pieces."""
     plain = [*EVERYTHING, "--dropout", "0", "--lexical-dropout", "0", "--autocast", "float32", "--clip-norm", "0"]
-    plain += ["--gradient-norm-interval", "2"]
+    plain += ["--gradient-norm-interval", "2", *weights_of]
     _, one, _ = train(english, tmp_path / "one", 10, *plain, "--update-freq", "2")
     _, two, _ = train_on_two(english, tmp_path / "two", 10, *plain)
     for update in range(1, 11):

@@ -10,16 +10,16 @@ from fairseq_distill.tasks.options import check_watching, corpus_weights_of
 
 
 def test_corpus_weights_by_id(data):
-    cfg = SimpleNamespace(corpus_weights="train.aaa=2, train.bbb=0.5")
-    assert corpus_weights_of(cfg, read_manifest(data)) == {"train.aaa": 2.0, "train.bbb": 0.5}
+    cfg = SimpleNamespace(corpus_weights="train.aaa=2, mono=0.5")
+    assert corpus_weights_of(cfg, read_manifest(data)) == {"train.aaa": 2.0, "mono": 0.5}
     assert corpus_weights_of(SimpleNamespace(corpus_weights=""), read_manifest(data)) == {}
 
 
 @pytest.mark.parametrize(
     "text, sentence",
     [
-        ("train.ccc=2", "'train.ccc'; there are train.aaa, train.bbb"),
-        ("mono=2", "'mono'; there are train.aaa, train.bbb"),
+        ("train.ccc=2", "'train.ccc'; there are train.aaa, train.bbb, mono"),
+        ("valid.aaa=2", "'valid.aaa'; there are train.aaa"),
         ("train.aaa=0", "'train.aaa=0' is not ID=WEIGHT"),
         ("train.aaa=nan", "is not ID=WEIGHT"),
         ("train.aaa", "is not ID=WEIGHT"),
