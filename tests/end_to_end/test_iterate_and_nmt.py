@@ -1,8 +1,11 @@
 """The loop of recipes/iterate.sh and the judging of recipes/nmt on a small invented language, run once and run again."""
 
+import contextlib
 import json
 import os
 import random
+import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -51,11 +54,12 @@ def texts(tmp_path_factory):
     return folder
 
 
+def command(*words):
+    return {"args": ["bash", *map(str, words)], "cwd": "/", "env": {**os.environ, "PYTHONPATH": str(REPO)}}
+
+
 def run(*words):
-    environment = {**os.environ, "PYTHONPATH": str(REPO)}
-    done = subprocess.run(
-        ["bash", *map(str, words)], capture_output=True, text=True, timeout=1800, cwd="/", env=environment
-    )
+    done = subprocess.run(**command(*words), capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 
@@ -115,14 +119,15 @@ def test_a_second_run_of_the_loop_changes_nothing(texts, loop):
     assert trained and all(path.stat().st_mtime_ns == before[path][0] for path in trained)
 
 
-def judge(texts, loop, work, *options):
+def judging(texts, loop, work, *options):
+    """The words of recipes/nmt/run.sh."""
     threshold = json.loads((loop[0] / "iterate.json").read_text())["rounds"][0]["threshold"]
     leak = "\t".join((texts / f"dev.{lang}").read_text().splitlines()[0] for lang in ("qaa", "eng"))
     mined = (loop[0] / "round-1/all.tsv").read_text()
     (texts / "mined.tsv").write_text(f"9.0\t{leak}\t1\t1\n{mined}")  # a valid pair, mined with the best score
     size = texts / "tiny.sh"
     size.write_text(TINY)
-    return run(
+    return (
         REPO / "recipes/nmt/run.sh", "--work", work, "--pair", "qaa-eng", "--bitext", texts / "train", "--mined",
         texts / "mined.tsv", "--threshold", str(threshold), "--hidden", loop[0] / "text/hidden.qaa",
         "--system", f"truth={texts / 'true'}", "--valid", texts / "dev", "--test", texts / "test", "--size", size,
@@ -130,9 +135,15 @@ def judge(texts, loop, work, *options):
     )  # fmt: skip
 
 
-def test_translation_with_and_without_mined_pairs(texts, loop, tmp_path):
-    work = tmp_path / "nmt work"
-    done = judge(texts, loop, work)
+@pytest.fixture(scope="module")
+def judged(texts, loop, tmp_path_factory):
+    """The work directory of recipes/nmt/run.sh, and what it said."""
+    work = tmp_path_factory.mktemp("judged") / "nmt work"
+    return work, run(*judging(texts, loop, work))
+
+
+def test_translation_with_and_without_mined_pairs(texts, loop, judged):
+    work, done = judged
     results = json.loads((work / "results.json").read_text())
     names = [system["name"] for system in results["systems"]]
     assert names == ["bitext", "mined", "truth"]
@@ -150,7 +161,29 @@ def test_translation_with_and_without_mined_pairs(texts, loop, tmp_path):
     assert "tok:13a" in done.stdout and "bs:1000" in results["signatures"]["chrF"]
     for name in names:
         assert len((work / f"translations/{name}.eng").read_text().splitlines()) == 40
-    again = judge(texts, loop, work, "--jobs", "2")
+    again = run(*judging(texts, loop, work, "--jobs", "2"))
     for name in names:
         assert f"unchanged: train.{name}" in again.stderr and f"unchanged: translate.{name}" in again.stderr
     assert json.loads((work / "results.json").read_text())["systems"] == results["systems"]
+
+
+def test_judging_killed_again_and_again_ends_as_an_unbroken_one(texts, loop, judged):
+    """One system is made anew; SIGKILL while it is binarised, trained and translated."""
+    work, _ = judged
+    results, made = json.loads((work / "results.json").read_text()), (work / "translations/mined.eng").read_bytes()
+    for path in (*work.glob("done/*.mined"), work / "translations/mined.eng", work / "results.json"):
+        path.unlink()
+    for folder in ("bin/mined", "checkpoints/mined"):
+        shutil.rmtree(work / folder)
+    words = command(*judging(texts, loop, work))
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    for seconds in (3, 6, 9):
+        with subprocess.Popen(**words, **quiet, start_new_session=True) as process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(seconds)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    run(*words["args"][1:])
+    assert (work / "translations/mined.eng").read_bytes() == made
+    assert json.loads((work / "results.json").read_text())["systems"] == results["systems"]
+    assert not list(work.rglob("*.tmp"))
