@@ -1,5 +1,6 @@
 """A full disk, a read-only one, a folder that cannot be made, two runs on one output: one sentence, nothing half made."""
 
+import gc
 import importlib
 import os
 import subprocess
@@ -182,6 +183,7 @@ def small_disk(tmp_path):
     if subprocess.run(options, capture_output=True, check=False).returncode:
         pytest.skip("a small file system needs root")
     yield folder
+    gc.collect()  # a writer of PyTorch that failed may have its file open as long as the error is held
     subprocess.run(["umount", str(folder)], check=True)
 
 
