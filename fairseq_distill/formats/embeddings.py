@@ -80,7 +80,7 @@ def open_embeddings(path: PathLike, dim: Optional[int] = None, dtype: Optional[s
     """
     file = Path(path)
     if not file.is_file():
-        raise DataError(f"{file} does not exist.")
+        raise DataError(f"{file} {'is no regular file' if file.exists() else 'does not exist'}.")
     if file.suffix == ".npy":
         rows = _open_npy(file)
         if dim is not None and rows.shape[1] != dim:

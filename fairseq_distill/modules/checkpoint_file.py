@@ -66,7 +66,7 @@ def load_checkpoint(path: PathLike, mapped: bool = False) -> Dict[str, Any]:
     """
     file = Path(path)
     if not file.is_file():
-        raise CheckpointError(f"{file} does not exist.")
+        raise CheckpointError(f"{file} {'is no regular file' if file.exists() else 'does not exist'}.")
     # New files are zip archives, which can be mapped; old ones are pickles, which begin with 0x80.
     try:
         archive = zipfile.is_zipfile(file)

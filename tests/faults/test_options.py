@@ -10,6 +10,7 @@ import torch
 
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.cli.embed import cli_main as embed
+from fairseq_distill.cli.export import cli_main as export
 from fairseq_distill.cli.mine import cli_main as mine
 from fairseq_distill.cli.teach import cli_main as teach
 from fairseq_distill.cli.xsim import cli_main as xsim
@@ -198,3 +199,12 @@ def test_a_folder_of_a_run_gets_a_calibration_whole(tmp_path):
     lines = (REPO / "recipes" / "calibrate.sh").read_text().splitlines()
     copies = [line.split() for line in lines if line.strip().startswith("cp ")]
     assert copies and all(words[-1].endswith('.tmp"') for words in copies)
+
+
+@pytest.mark.parametrize("made", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_is_not_said_to_be_missing(made, texts, capsys):
+    made(texts / "x.npy")
+    refused(capsys, xsim, ["--src", texts / "x.npy", "--tgt", texts / "x.npy"], "x.npy is no regular file")
+    made(texts / "x.pt")
+    words = ["--path", texts / "x.pt", "--format", "laser", "--output", texts / "o"]
+    refused(capsys, export, words, "x.pt is no regular file|is not")
