@@ -116,7 +116,8 @@ def do_ready(folder, given):
     run(teach, "--quiet", "--teacher", f"file:{given / 'a.npy'}", "--input", given / "a", "--output", folder / "a.npy")
 
 
-def do_mine(folder, given):
+def mining(given):
+    """One text against itself."""
     sides = [
         "--src-text",
         given / "a",
@@ -127,21 +128,15 @@ def do_mine(folder, given):
         "--tgt-emb",
         given / "a.npy",
     ]
-    run(mine, "--quiet", *sides, "--output", folder / "o.tsv.gz", "--scores", folder / "s.npy", "--threshold", 0)
+    return ["--quiet", "--threshold", 0, *sides]
+
+
+def do_mine(folder, given):
+    run(mine, *mining(given), "--output", folder / "o.tsv.gz", "--scores", folder / "s.npy")
 
 
 def do_mine_shards(folder, given):
-    words = [
-        "--src-text",
-        given / "a",
-        "--tgt-text",
-        given / "a",
-        "--src-emb",
-        given / "a.npy",
-        "--tgt-emb",
-        given / "a.npy",
-    ]
-    words += ["--quiet", "--output", folder / "o.tsv", "--threshold", 0, "-k", 2]
+    words = [*mining(given), "--output", folder / "o.tsv", "-k", 2]
     for index in (1, 2):
         run(mine, *words, "--shard", f"{index}/2")
     run(mine, *words, "--join-shards", 2)
