@@ -11,6 +11,7 @@ from fairseq_distill.errors import DataError
 from fairseq_distill.formats.shards import Shard
 from fairseq_distill.mining.job import open_job
 from fairseq_distill.mining.pairs import mine
+from fairseq_distill.mining.scoring import score
 from fairseq_distill.mining.shards import joined, search_shard, shard_file
 
 
@@ -41,6 +42,15 @@ def test_shards_find_what_one_search_finds(count, k, unify, files, tmp_path):
         mine(*files[0], *files[1], whole, **how)
         result = mine(*files[0], *files[1], output, **how, shards=count)
         assert output.read_bytes() == whole.read_bytes() != b"" and result.search == "exact"
+
+
+def test_a_bitext_is_scored_by_shards_too(files, tmp_path):
+    texts, rows = (files[0][1],) * 2, (files[1][1],) * 2
+    for index in (1, 2, 3):
+        search_shard(open_job(texts, rows, tmp_path / "m"), Shard(index, 3), 4)
+    score(*texts, *rows, tmp_path / "whole", margin="distance")
+    result = score(*texts, *rows, tmp_path / "m", margin="distance", shards=3)
+    assert (tmp_path / "m").read_bytes() == (tmp_path / "whole").read_bytes() and result.pairs == 50
 
 
 def test_a_shard_that_is_there_is_not_searched_again(files, tmp_path, monkeypatch):
