@@ -5,6 +5,7 @@ corpus a sample is looked at, so that this takes a minute or two at the most.
 """
 
 import random
+from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
@@ -51,7 +52,7 @@ def audit_training(
     for corpus in manifest.select("train"):
         for lang, text in texts_of(corpus):
             files.setdefault(lang, {})[data / text] = corpus.n
-    texts = {lang: Text(sum(sizes.values()), lambda sizes=sizes: _all_lines(sizes)) for lang, sizes in files.items()}
+    texts = {lang: Text(sum(sizes.values()), partial(_all_lines, sizes)) for lang, sizes in files.items()}
     sides = _sides(data, manifest)
     return _audit(sides, {lang: texts.get(lang, Text(0, list)) for _, lang, _ in sides}, TRAINING_TEXT, limit, seconds)
 
