@@ -41,7 +41,8 @@ class Int8Product(TorchProduct):
         super().__init__(height, width, dim, workers)
         turned = self.unit_width(dim)
         random = np.random.default_rng([_SEED, turned])
-        self._parts = tuple(self.torch.from_numpy(part) for part in _rotation(turned, random))
+        inner, outer = (self.torch.from_numpy(part) for part in _rotation(turned, random))
+        self._parts = inner, outer.t().contiguous()
         dither = random.uniform(-0.5, 0.5, (2, turned)).astype(np.float32)
         self._dither = self.torch.from_numpy(dither)
         self._constant = float(dither[0].astype(np.float64) @ dither[1])
@@ -88,7 +89,8 @@ class Int8Product(TorchProduct):
         for low, high in spans(0, rows.n, len(self.unit)):
             self._load_unit(rows, low, high)
             turned = self._turn(self.torch.from_numpy(self.unit[: high - low]))
-            largest = max(largest, float(turned.max()), -float(turned.min()))
+            least, most = turned.aminmax()
+            largest = max(largest, float(most), -float(least))
             rows.release_if_large()
         rows.release()
         return largest
@@ -98,7 +100,7 @@ class Int8Product(TorchProduct):
         inner, outer = self._parts
         n, count = len(unit), len(outer)
         turned = (unit.reshape(n * count, _FACTOR) @ inner).view(n, count, _FACTOR)
-        return (turned.transpose(1, 2).reshape(n * _FACTOR, count) @ outer).view(n, count * _FACTOR)
+        return self.torch.matmul(outer, turned).view(n, count * _FACTOR)
 
     def _convert(self, unit: Any, into: Any, first: bool) -> None:
         assert self.scale > 0, "bounds come before rows"
