@@ -2,8 +2,8 @@
 
     python recipes/mend_checkpoints.py FOLDER
 
-fairseq writes a numbered checkpoint under a temporary name, but then copies it over checkpoint_last.pt and
-checkpoint_best.pt; a kill during a copy leaves half a file under a final name, or a best that is not the best.
+A kill between the writing of a numbered checkpoint and its copying to checkpoint_last.pt and checkpoint_best.pt leaves a last
+that is not the last, or a best that is not the best; fairseq without this plugin also leaves half a file under a final name.
 """
 
 import argparse

@@ -13,6 +13,7 @@ torch.serialization.add_safe_globals(ALLOWED)  # for what fairseq itself loads
 # fairseq never imports criterions/ of a --user-dir, so this package does it.
 from fairseq_distill import criterions, models, optimizers  # noqa: E402, F401
 from fairseq_distill.tasks import sentence_distillation  # noqa: E402, F401
+from fairseq_distill.tasks.checkpoint_copies import make_copies_whole  # noqa: E402
 from fairseq_distill.tasks.last_words import sentence_about  # noqa: E402
 
 _default_hook = sys.excepthook
@@ -28,3 +29,4 @@ def _one_sentence(kind: Type[BaseException], error: BaseException, trace: Option
 
 
 sys.excepthook = _one_sentence
+make_copies_whole()

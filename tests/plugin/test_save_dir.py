@@ -12,7 +12,7 @@ from tiny_data import REPO, train
 
 from fairseq_distill.embedding.student import load_checkpoint
 from fairseq_distill.errors import DataError
-from fairseq_distill.formats.atomic import hold_folder
+from fairseq_distill.formats.atomic import disk_error, hold_folder
 from fairseq_distill.tasks.last_words import sentence_about
 
 HOLD = """
@@ -83,20 +83,51 @@ def test_a_full_disk_is_said_and_leaves_no_half_checkpoint(size, names, data, di
     done, _, _ = train(data, folder, 6, check=False)
     said = [line for line in done.stderr.splitlines() if ": error: " in line]
     assert done.returncode == 1 and len(said) == 1 and "Traceback" not in done.stderr, done.stderr
-    assert "No space left on device" in said[0] and "recipes/mend_checkpoints.py" in said[0]
+    assert "No space left on device" in said[0] and "run the same command again" in said[0]
     assert ("checkpoint_best.pt cannot be written" in said[0]) == bool(names)
     assert [path.name for path in folder.glob("*.pt")] == names
     for name in names:
         load_checkpoint(folder / name)
 
 
+KILLED_WHILE_COPYING = """
+import os, shutil, signal, sys
+import fairseq_distill.tasks
+from fairseq.checkpoint_utils import PathManager
+
+def half(source, target):
+    with open(source, "rb") as whole, open(target, "wb") as part:
+        part.write(whole.read(3))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[3] == "kill":
+    shutil.copyfile = half
+assert PathManager.copy(sys.argv[1], sys.argv[2], overwrite=True)
+"""
+
+
+@pytest.mark.parametrize("before", ["of before", None])
+def test_a_kill_while_fairseq_copies_leaves_no_half_checkpoint(before, tmp_path):
+    new, last = tmp_path / "checkpoint_1_5.pt", tmp_path / "checkpoint_last.pt"
+    new.write_text("new one")
+    if before is not None:
+        last.write_text(before)
+    words = [sys.executable, "-c", KILLED_WHILE_COPYING, str(new), str(last)]
+    assert subprocess.run([*words, "kill"], cwd=REPO, check=False).returncode == -signal.SIGKILL
+    assert (last.read_text() if last.exists() else None) == before
+    subprocess.run([*words, "go on"], cwd=REPO, check=True)
+    assert last.read_text() == "new one"
+    assert {path.name for path in tmp_path.iterdir()} == {new.name, last.name}
+
+
 def test_what_is_said_of_errors(tmp_path):
-    (tmp_path / "a").write_text("whole")
-    (tmp_path / "b").write_text("ha")
-    full = OSError(errno.ENOSPC, "No space left", str(tmp_path / "a"), None, str(tmp_path / "b"))
+    full = OSError(errno.ENOSPC, "No space left", str(tmp_path / "a"), None, str(tmp_path / "b.tmp"))
     said = sentence_about(full)
-    assert said.startswith(f"{tmp_path}/b cannot be written: No space left on device (") and "was removed" in said
-    assert not (tmp_path / "b").exists() and (tmp_path / "a").exists()
+    assert said.startswith(f"{tmp_path}/b cannot be written: No space left on device (")
+    try:
+        raise disk_error(full, "b") from full
+    except DataError as error:
+        assert sentence_about(error) == said
     later = RuntimeError("unexpected pos 64 vs 0")
     later.__context__ = OSError(errno.ENOSPC, "No space left")
     assert sentence_about(later).startswith("A checkpoint cannot be written: No space left on device.")
