@@ -14,12 +14,12 @@ product: some elements more on both sides, digits on the one and what they count
 Source of the dither: Schuchman (1964), Dither Signals and Their Effect on Quantization Noise.
 """
 
-from typing import Any
+from typing import Any, List
 
 import numpy as np
 
 from fairseq_distill.mining.codes import LinearCode
-from fairseq_distill.mining.products import TorchProduct, additions, padded
+from fairseq_distill.mining.products import RELEASED, TorchProduct, additions, padded
 from fairseq_distill.mining.rows import UnitRows, Workers, spans
 from fairseq_distill.mining.topk import Bounds
 
@@ -85,15 +85,17 @@ class Int8Product(TorchProduct):
         return Bounds(slack, slack, 0.0, 4, 24)
 
     def _largest(self, rows: UnitRows) -> float:
-        largest = 0.0
-        for low, high in spans(0, rows.n, len(self.unit)):
-            self._load_unit(rows, low, high)
-            turned = self._turn(self.torch.from_numpy(self.unit[: high - low]))
-            least, most = turned.aminmax()
-            largest = max(largest, float(most), -float(least))
+        found: List[float] = [0.0]
+
+        def measure(unit: Any, low: int, high: int) -> None:
+            least, most = self._turn(unit).aminmax()
+            found.append(max(float(most), -float(least)))
+
+        for low, high in spans(0, rows.n, RELEASED):
+            self._each(measure, rows, low, high)
             rows.release_if_large()
         rows.release()
-        return largest
+        return max(found)
 
     def _turn(self, unit: Any) -> Any:
         """Rotated rows [n, E]; ``unit`` float32 [n, E] stays."""

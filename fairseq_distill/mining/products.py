@@ -1,9 +1,10 @@
 """Blocks of cosines of two sets of unit rows, by NumPy's BLAS or by PyTorch, and what they may be off by."""
 
 import copy
+import queue
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from typing import Any, Iterator, List, Tuple, Type, Union
+from typing import Any, Callable, Iterator, List, Tuple, Type, Union
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from fairseq_distill.mining.topk import GROUP, Bounds
 BFLOAT16_ROUNDING = 2.0**-8
 _FLOAT32_ROUNDING = 2.0**-24
 _SMALLEST = 128  # rows, columns of a block
+_AT_ONCE = 1024  # rows that all threads together convert
+RELEASED = 4096  # rows that are looked at before memory is
 _LANE_WIDTH, _LANE_ROWS = 2048, 128  # columns that a lane multiplies, rows that it reads at a time
 
 
@@ -116,7 +119,7 @@ class TorchProduct(ABC):
         self.torch, self.dim, self.workers = torch, dim, workers
         self.one_thread = False
         self.two = self.empty(width)
-        self._make_room(height, width, 1024)
+        self._make_room(height, width, _AT_ONCE)
 
     def _make_room(self, height: int, width: int, at_once: int) -> None:
         """For blocks [height, width], and for ``at_once`` rows while they are converted."""
@@ -195,7 +198,7 @@ class TorchProduct(ABC):
 
     @classmethod
     def _shared_bytes(cls, height: int, width: int, dim: int) -> int:
-        return width * cls.row_bytes(dim) + 4 * min(max(height, width), 1024) * cls.unit_width(dim)
+        return width * cls.row_bytes(dim) + 4 * min(max(height, width), _AT_ONCE) * cls.unit_width(dim)
 
     @classmethod
     def _one_lane_bytes(cls, height: int, width: int, dim: int) -> int:
@@ -209,9 +212,33 @@ class TorchProduct(ABC):
         return max(1, min(threads, room // cls._one_lane_bytes(height, width, dim)))
 
     def fill(self, into: Any, rows: UnitRows, start: int, stop: int, first: bool = True) -> None:
-        for low, high in spans(start, stop, len(self.unit)):
-            self._load_unit(rows, low, high)
-            self._convert(self.torch.from_numpy(self.unit[: high - low]), into[low - start : high - start], first)
+        def convert(unit: Any, low: int, high: int) -> None:
+            self._convert(unit, into[low - start : high - start], first)
+
+        self._each(convert, rows, start, stop)
+
+    def _each(self, function: Callable[[Any, int, int], None], rows: UnitRows, start: int, stop: int) -> None:
+        """Call ``function`` with unit rows, a float32 tensor, and which of ``rows`` they are; pieces go to all threads."""
+        size = max(len(self.unit) // self.workers.threads, min(len(self.unit), _LANE_ROWS))
+        free: "queue.SimpleQueue[np.ndarray]" = queue.SimpleQueue()
+        for low, _ in spans(0, len(self.unit) - size + 1, size):
+            free.put(self.unit[low : low + size])
+
+        def piece(span: Tuple[int, int]) -> None:
+            unit = free.get()
+            try:
+                if self.workers.threads > 1:
+                    self.torch.set_num_threads(1)  # of the thread that calls
+                rows.load(*span, unit[:, : self.dim])
+                function(self.torch.from_numpy(unit[: span[1] - span[0]]), *span)
+            finally:
+                free.put(unit)
+
+        threads = self.torch.get_num_threads()
+        try:
+            self.workers.each(piece, spans(start, stop, size))
+        finally:
+            self.torch.set_num_threads(threads)
 
     @abstractmethod
     def _convert(self, unit: Any, into: Any, first: bool) -> None:
@@ -230,10 +257,6 @@ class TorchProduct(ABC):
     def pick(self, held: Any, ids: np.ndarray) -> None:
         self.torch.index_select(held, 0, self.torch.from_numpy(ids), out=self.one[: len(ids)])
         self.one[len(ids) : padded(len(ids))] = 0
-
-    def _load_unit(self, rows: UnitRows, low: int, high: int) -> None:
-        unit = self.unit[:, : self.dim]
-        self.workers.each(lambda s: rows.load(low + s[0], low + s[1], unit[s[0] :]), spans(0, high - low, 128))
 
 
 class BFloat16Product(TorchProduct):
@@ -261,11 +284,13 @@ class BFloat16Product(TorchProduct):
     def rounding(self, rows: UnitRows) -> np.ndarray:
         """float64 [N]: Euclidean length of what rounding to bfloat16 takes from each unit row."""
         lost = np.empty(rows.n)
-        for low, high in spans(0, rows.n, len(self.unit)):
-            self._load_unit(rows, low, high)
-            unit = self.torch.from_numpy(self.unit[: high - low])
+
+        def measure(unit: Any, low: int, high: int) -> None:
             unit -= unit.bfloat16()
             lost[low:high] = unit.norm(dim=1).numpy() * 1.001  # its own rounding
+
+        for low, high in spans(0, rows.n, RELEASED):
+            self._each(measure, rows, low, high)
             rows.release_if_large()
         rows.release()
         return lost

@@ -10,7 +10,7 @@ from fairseq_distill.mining.topk import EMPTY, GROUP, Candidates, pack, packed_c
 
 Progress = Callable[[int, int], None]
 
-_PANEL, _COLUMNS = 1 << 20, 2048  # entries, columns of a block that one thread looks at in one go
+_PANEL, _COLUMNS = 1 << 21, 2048  # entries, columns of a block that one thread looks at in one go
 _TABLE = 1 << 18  # candidates that are measured in one go
 
 
