@@ -44,12 +44,13 @@ choose_tests() { # sets CHOSEN: the options and tests of the command line, and a
   done
   if [[ "$named" == yes ]]; then return; fi
   if [[ " $* " != *" -m"* ]]; then CHOSEN+=(-m "not long"); fi
-  # All of them: a process for each core, each with one thread, a file's tests together for what they share.
+  # All of them: a process for each core, each with one thread, a file's tests together for what they share; those that
+  # take the longest first, so that all processes end at about the same time.
   if (($(nproc) > 1)); then
     export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
-    CHOSEN+=(-n "$(env -u OMP_NUM_THREADS nproc)" --dist loadfile)
+    CHOSEN+=(-n "$(env -u OMP_NUM_THREADS nproc)" --dist loadfile --no-loadscope-reorder)
   fi
-  for folder in unit faults plugin data_prep end_to_end; do
+  for folder in end_to_end plugin data_prep faults unit; do
     if [[ -n "$(find "tests/$folder" -name 'test_*.py' -print -quit)" ]]; then CHOSEN+=("tests/$folder"); fi
   done
 }
