@@ -31,10 +31,12 @@ show_help() { # what --help prints: the comment that the calling script begins w
 
 # --- the environment
 
-set_threads() { # all cores unless OMP_NUM_THREADS says otherwise (nproc heeds it, and the CPUs this process may use)
+set_threads() { # set_threads [JOBS]: a job's share of all cores unless OMP_NUM_THREADS says otherwise
   local threads
-  threads="$(nproc)"
-  export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$threads}" MKL_NUM_THREADS="${MKL_NUM_THREADS:-$threads}"
+  threads=$(($(nproc) / ${1:-1})) # nproc heeds the CPUs this process may use
+  ((threads > 0)) || threads=1
+  export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$threads}"
+  export MKL_NUM_THREADS="${MKL_NUM_THREADS:-${OMP_NUM_THREADS%%,*}}"
 }
 
 use_environment() { # set up $VENV where that is not done, and put its commands first on the PATH

@@ -77,6 +77,7 @@ mkdir -p "$WORK/log" "$WORK/done" "$WORK/text" "$WORK/translations" || die "$WOR
 WORK="$(cd "$WORK" && pwd -P)"
 exec 7>"$WORK/.lock"
 flock -n 7 || { log "another run is at work in $WORK: waiting for it"; flock 7; }
+set_threads "$JOBS"
 use_environment
 export PYTHONPATH="$REPO:$REPO/data_prep${PYTHONPATH:+:$PYTHONPATH}"
 names=(bitext)

@@ -44,40 +44,28 @@ def run(words):
 
 @pytest.mark.slow
 def test_runs_are_made_once_and_the_table_is_written(root, tmp_path):
-    words = command(root, tmp_path, "--claim", "a,b,c,d", "--seeds", "1", "--jobs", "2")
+    words = command(root, tmp_path, "--claim", "a,b,c", "--seeds", "1", "--jobs", "2")
     done = run(words)
     assert done.returncode == 0, done.stderr[-3000:]
     records = {record.variant: record for record in read_records(tmp_path / "results.jsonl")}
-    expected = {
-        "base",
-        "max",
-        "cls",
-        "mlm",
-        "mlm-light",
-        "curriculum",
-        "base-max-teacher",
-        "mean-max-teacher",
-        "cls-max-teacher",
-        "teacher-spm",
-    }
+    expected = {"base", "max", "cls", "mlm", "mlm-light"}
+    expected |= {"base-max-teacher", "mean-max-teacher", "cls-max-teacher", "teacher-spm"}
     assert set(records) == expected
     sets = {name: n for name, n, _ in records["base"].sets}
     assert sets == {"mafand.eng-swa": 60} and records["base"].cpu_seconds > 0
     assert records["base"].sets[0][2]["distance"] < 54  # of 60: it has learned something in 100 updates
     page = (tmp_path / "results.md").read_text()
-    assert "| + MLM |" in page and "10 runs" in page
+    assert "| + MLM |" in page and "9 runs" in page
     assert len({record.wrong for record in records.values()}) > 4, "the variants are one student"
     assert not list((tmp_path / "work" / "runs").glob("*/checkpoints"))
 
     before = (tmp_path / "results.jsonl").read_bytes()
     again = run(words)
-    assert again.returncode == 0 and "10 runs planned, 10 are there" in again.stderr
+    assert again.returncode == 0 and "9 runs planned, 9 are there" in again.stderr
     assert (tmp_path / "results.jsonl").read_bytes() == before
 
-    third = run([*words, "--again", "2"])
-    assert third.returncode == 0 and third.stdout.count(": 0 of 60 sentences judged otherwise") == 2, third.stderr[
-        -2000:
-    ]
+    third = run([*words, "--again", "1"])
+    assert third.returncode == 0 and ": 0 of 60 sentences judged otherwise" in third.stdout, third.stderr[-2000:]
     assert (tmp_path / "results.jsonl").read_bytes() == before
 
 

@@ -128,6 +128,14 @@ def test_threads_are_all_cores_unless_said_otherwise(tmp_path):
     assert bash(program, tmp_path, OMP_NUM_THREADS="1", MKL_NUM_THREADS="").stdout.split() == ["1", "1"]
 
 
+def test_jobs_at_the_same_time_share_the_cores(tmp_path):
+    none = {"OMP_NUM_THREADS": "", "MKL_NUM_THREADS": ""}
+    program = "nproc() { echo 8; }; set_threads 3; set_threads; echo $OMP_NUM_THREADS $MKL_NUM_THREADS"
+    assert bash(program, tmp_path, **none).stdout.split() == ["2", "2"]
+    assert bash(program, tmp_path, OMP_NUM_THREADS="5", MKL_NUM_THREADS="").stdout.split() == ["5", "5"]
+    assert bash("nproc() { echo 2; }; set_threads 9; echo $OMP_NUM_THREADS", tmp_path, **none).stdout.split() == ["1"]
+
+
 # --- the set-up, where it refuses: nothing is installed here
 
 
