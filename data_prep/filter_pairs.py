@@ -24,7 +24,7 @@ from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.data.near_duplicates import NearDuplicateIndex
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.formats.atomic import atomic_path, require_folder, write_text
+from fairseq_distill.formats.atomic import atomic_path, require_folder, require_own_names, write_text
 from fairseq_distill.formats.lines import PackedLines, count_lines, require_same_length, write_lines
 from fairseq_distill.formats.mined_pairs import read_mined_pairs
 from fairseq_distill.language_codes import warn_of_unknown
@@ -184,6 +184,9 @@ def main(args: Namespace) -> None:
     langs = [language.code for language in parse_pair(args.pair)]
     warn_of_unknown(langs)
     require_folder(f"{args.output}.{langs[0]}")
+    read = [f"{prefix}.{lang}" for prefix in (args.input, *args.known) if prefix for lang in langs]
+    written = [f"{args.output}.{end}" for end in (*langs, "dropped.tsv.gz", "counts.json")]
+    require_own_names([*read, *([args.mined] if args.mined else []), *args.hidden, *args.exclude], written)
     pairs = read_pairs(args.mined, args.input, langs)
     hidden = [evaluation_keys([path for path in args.hidden if path.endswith(f".{lang}")], 1) for lang in langs]
     if args.hidden and not all(path.endswith(tuple(f".{lang}" for lang in langs)) for path in args.hidden):

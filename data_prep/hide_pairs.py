@@ -20,7 +20,7 @@ from deduplicate import contains, evaluation_keys
 
 from fairseq_distill.cli.common import make_parser, run_command, seed_number
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.formats.atomic import disk_error, write_text
+from fairseq_distill.formats.atomic import disk_error, require_own_names, write_text
 from fairseq_distill.formats.lines import PackedLines, require_same_length, write_lines
 from fairseq_distill.language_codes import warn_of_unknown
 from fairseq_distill.languages import parse_pair
@@ -187,6 +187,8 @@ def main(args: Namespace) -> None:
         _require_writable_name(option, path)
     mono = _mono(args.mono, codes)
     paths = [f"{args.input}.{code}" for code in codes]
+    written = [Path(args.output) / f"{part}.{code}" for part in ("kept", "hidden", "alone", "mono") for code in codes]
+    require_own_names([*paths, *(path for texts in mono.values() for path, _ in texts), *args.exclude], written)
     sides = [read_tidy(path) for path in paths]
     require_same_length(paths[0], len(sides[0]), paths[1], len(sides[1]))
     evaluation = evaluation_keys(args.exclude, 1)

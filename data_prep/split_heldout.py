@@ -16,7 +16,7 @@ from clean import line_keys, read_tidy
 
 from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.formats.atomic import disk_error
+from fairseq_distill.formats.atomic import disk_error, require_own_names
 from fairseq_distill.formats.lines import require_same_length, write_lines
 from fairseq_distill.languages import parse_pair
 
@@ -49,9 +49,10 @@ def main(args: Namespace) -> None:
     """Write the training part and the held-out parts."""
     codes = [language.code for language in parse_pair(args.pair)]
     paths = [f"{args.input}.{code}" for code in codes]
+    wanted = _wanted(args.heldout)
+    require_own_names(paths, [f"{prefix}.{code}" for prefix in (args.train, *wanted) for code in codes])
     sides = [read_tidy(path) for path in paths]
     require_same_length(paths[0], len(sides[0]), paths[1], len(sides[1]))
-    wanted = _wanted(args.heldout)
     chosen, train = choose(sides[0], sides[1], sum(wanted.values()), args.min_words)
     if len(chosen) < sum(wanted.values()):
         raise DataError(

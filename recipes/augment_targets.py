@@ -12,7 +12,7 @@ from fairseq_distill import defaults
 from fairseq_distill.cli.common import make_parser, run_command, seed_number
 from fairseq_distill.errors import DataError
 from fairseq_distill.evaluation.augment import augment
-from fairseq_distill.formats.atomic import require_folder
+from fairseq_distill.formats.atomic import require_folder, require_own_names
 from fairseq_distill.formats.augmented import write_augmented
 from fairseq_distill.formats.lines import read_lines, require_file
 
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 def main(args: argparse.Namespace) -> None:
     require_folder(args.output)
+    require_own_names([args.input], [args.output])
     sentences = read_lines(require_file(args.input))
     augmented = augment(sentences, args.per_type, args.seed)
     if not len(augmented):

@@ -19,7 +19,7 @@ from fairseq_distill.cli.common import make_parser, run_command
 from fairseq_distill.embedding.registry import open_encoder
 from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.evaluation.xsim import xsim
-from fairseq_distill.formats.atomic import require_folder, write_text
+from fairseq_distill.formats.atomic import require_folder, require_own_names, write_text
 from fairseq_distill.formats.lines import read_lines, require_file
 
 logger = logging.getLogger(__name__)
@@ -100,6 +100,7 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f"--src and --tgt are both {src}; mteb tells the sides apart by their language.")
     if args.output:
         require_folder(args.output)
+        require_own_names([src_file, tgt_file], [args.output])
     try:
         import mteb
     except ImportError as error:

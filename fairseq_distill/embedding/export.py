@@ -11,7 +11,7 @@ import numpy as np
 from fairseq_distill import defaults
 from fairseq_distill.encoder import SentenceEncoder
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.formats.atomic import PathLike, make_folder, sha256_file
+from fairseq_distill.formats.atomic import PathLike, make_folder, require_own_names, sha256_file
 from fairseq_distill.formats.embeddings import (
     EmbeddingInfo,
     EmbeddingWriter,
@@ -85,6 +85,7 @@ def embed(
         sweep_partial(file)
         logger.info(f"embed | {file} is up to date")
         return file
+    require_own_names([] if stream else [text], [file])
     make_folder(file.parent)
     # Standard input cannot be gone on with, so its key fits no earlier run.
     identity = time.time_ns() if stream else [digest, n, extra]

@@ -2,14 +2,17 @@
 
 import base64
 import hashlib
+import os
 from pathlib import Path
 from string import Template
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
+from fairseq_distill.errors import ConfigError
 from fairseq_distill.evaluation.report_html import data_block, escape, section
 from fairseq_distill.formats.atomic import PathLike, write_text
 
 _HERE = Path(__file__)
+_BEGINNING = b"<!doctype"
 
 
 def page(
@@ -46,6 +49,14 @@ def page(
 
 
 def write_page(path: PathLike, html: str) -> Path:
-    """Write a page; half a surrogate pair, which can come out of a JSON escape and has no UTF-8 form, becomes ``?``."""
+    """Write a page; half a surrogate pair, which can come out of a JSON escape and has no UTF-8 form, becomes ``?``.
+
+    Raises:
+        ConfigError: a file that is no page bears the name.
+    """
+    if os.path.isfile(path) and os.path.getsize(path):
+        with open(path, "rb") as there:
+            if not there.read(9).lower().startswith(_BEGINNING):
+                raise ConfigError(f"{path} is there already and is no HTML page; give the page a name of its own.")
     write_text(path, html.encode("utf-8", errors="replace").decode("utf-8"))
     return Path(path)

@@ -8,9 +8,9 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import IO, Iterator, Union
+from typing import IO, Iterable, Iterator, Union
 
-from fairseq_distill.errors import DataError
+from fairseq_distill.errors import ConfigError, DataError
 from fairseq_distill.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -27,9 +27,11 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     What a killed run has left under the temporary name is overwritten.
 
     Raises:
-        DataError: the disk is full, the folder is missing or may not be written to, or another process is writing it.
+        DataError: the disk is full, the folder is missing or may not be written to, another process is writing it, or what
+            bears the name is no file.
     """
     final = Path(path)
+    require_file_place(final)
     temporary = final.with_name(final.name + ".tmp")
     claimed = _claim(temporary, final)
     try:
@@ -131,15 +133,35 @@ def make_folder(path: PathLike) -> Path:
     return folder
 
 
+def require_file_place(path: PathLike) -> None:
+    """Raise a DataError where a new file would take the place of what is none: a folder, a pipe, ``/dev/null``, ``/dev/stdout``."""
+    place = Path(path)
+    if place.is_dir():
+        raise DataError(f"{path} cannot be written: it is a folder.")
+    folder = os.path.realpath(place.parent)
+    if (place.exists() and not place.is_file()) or folder == "/dev" or f"{folder}/".startswith("/proc/"):
+        raise DataError(
+            f"{path} cannot be written: it is a device or a pipe, whose place no file may take; name a file."
+        )
+
+
 def require_folder(path: PathLike) -> None:
     """Raise a DataError unless ``path`` could be written: for work so long that its end is too late to find out."""
     folder = Path(path).parent
     if not folder.is_dir():
         raise DataError(f"{path} cannot be written: there is no folder {folder}.")
-    if Path(path).is_dir():
-        raise DataError(f"{path} cannot be written: it is a folder.")
+    require_file_place(path)
     if not os.access(folder, os.W_OK):
         raise DataError(f"{path} cannot be written: {folder} is read-only.")
+
+
+def require_own_names(inputs: Iterable[PathLike], outputs: Iterable[PathLike]) -> None:
+    """Raise a ConfigError where an output would take the place of a file that the same command reads, or writes as another output."""
+    taken = {os.path.realpath(path) for path in inputs}
+    for path in outputs:
+        if os.path.realpath(path) in taken:
+            raise ConfigError(f"{path} is read or written already by this command; give the output a name of its own.")
+        taken.add(os.path.realpath(path))
 
 
 def disk_error(error: OSError, path: PathLike) -> DataError:

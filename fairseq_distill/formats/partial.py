@@ -15,7 +15,7 @@ from typing import Any, Dict, Optional
 import numpy as np
 
 from fairseq_distill.errors import DataError
-from fairseq_distill.formats.atomic import PathLike, disk_error, require_alone, write_text
+from fairseq_distill.formats.atomic import PathLike, disk_error, require_alone, require_file_place, write_text
 from fairseq_distill.formats.embeddings import (
     EmbeddingInfo,
     checked_dtype,
@@ -81,7 +81,7 @@ class PartialRows:
         n: rows that are safely there.
 
     Raises:
-        DataError: the folder cannot be made, or another process is making the same output.
+        DataError: the folder cannot be made, another process is making the same output, or what bears its name is no file.
     """
 
     def __init__(self, output: PathLike, key: Dict[str, Any], dim: int, dtype: str = "float32", raw: bool = False):
@@ -95,6 +95,7 @@ class PartialRows:
         self._file = self.folder / "rows"
 
     def __enter__(self) -> "PartialRows":
+        require_file_place(self.output)
         try:
             self.folder.mkdir(exist_ok=True)
             self._lock = open(self.folder / "lock", "w", encoding="ascii")

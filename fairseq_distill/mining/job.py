@@ -12,7 +12,7 @@ import numpy as np
 
 from fairseq_distill import defaults
 from fairseq_distill.errors import ConfigError, DataError
-from fairseq_distill.formats.atomic import PathLike, require_folder, sha256_file
+from fairseq_distill.formats.atomic import PathLike, require_folder, require_own_names, sha256_file
 from fairseq_distill.formats.embeddings import open_embeddings, read_info, require_same_space
 from fairseq_distill.formats.lines import count_lines, iter_lines, require_file
 from fairseq_distill.formats.mined_pairs import MinedPair, write_mined_pairs, write_scores
@@ -286,12 +286,11 @@ def lines_at(path: PathLike, ids: np.ndarray) -> Tuple[List[str], np.ndarray]:
 
 def _check_paths(inputs: List[PathLike], outputs: List[PathLike]) -> None:
     """Refuse before the work what would be refused after it."""
-    taken = {require_file(path).resolve() for path in inputs}
+    for path in inputs:
+        require_file(path)
     for path in outputs:
         require_folder(path)
-        if Path(path).resolve() in taken:
-            raise ConfigError(f"{path} is read or written already by this command; give the output a name of its own.")
-        taken.add(Path(path).resolve())
+    require_own_names(inputs, outputs)
 
 
 def open_side(

@@ -14,7 +14,7 @@ from fairseq_distill import defaults
 from fairseq_distill.data.parts import cut_words, part_files
 from fairseq_distill.encoder import SentenceEncoder
 from fairseq_distill.errors import ConfigError
-from fairseq_distill.formats.atomic import PathLike, make_folder, sha256_file
+from fairseq_distill.formats.atomic import PathLike, make_folder, require_own_names, sha256_file
 from fairseq_distill.formats.embeddings import (
     EmbeddingInfo,
     EmbeddingWriter,
@@ -135,6 +135,7 @@ def teach(
     """
     start = time.monotonic()
     sources = sources_of(inputs, outputs, dtype, increments)
+    require_own_names(inputs, outputs)
     infos = {source: source.info(encoder, spec, unit_length) for source in sources}
 
     def current(source: Source) -> bool:

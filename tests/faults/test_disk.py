@@ -3,6 +3,7 @@
 import gc
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from fairseq_distill.cli.teach import cli_main as teach
 from fairseq_distill.errors import DataError
 from fairseq_distill.export.folder import _sweep, check_output, new_folder
 from fairseq_distill.formats import results
-from fairseq_distill.formats.atomic import atomic_path, write_text
+from fairseq_distill.formats.atomic import atomic_path, require_file_place, write_text
 from fairseq_distill.formats.embeddings import open_embeddings
 from fairseq_distill.formats.partial import PartialRows
 from fairseq_distill.progress import Steps
@@ -234,6 +235,72 @@ def test_standard_output_on_a_full_disk(name, given):
         done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=REPO)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "No space left" in done.stderr and "error: " in done.stderr
+
+
+# --- what is no file, in a file's place
+
+
+@pytest.mark.parametrize("name", ["teach", "embed", "ready rows", "mine", "scores", "report", "text"])
+def test_a_pipe_in_a_files_place_stays_one(name, given, tmp_path, capsys):
+    main, words = command(name, given, tmp_path)
+    output = next(Path(word) for word in map(str, words or [tmp_path / "o.json"]) if Path(word).parent == tmp_path)
+    os.mkfifo(output)
+    refused(capsys, main, words, f"{output.name} cannot be written: it is a device or a pipe")
+    assert output.is_fifo() and [path.name for path in tmp_path.iterdir()] == [output.name]
+
+
+@pytest.mark.parametrize(
+    "path", ["/dev/null", "/dev/full", "/dev/stdout", "/dev/not-there", "/dev/fd/1", "/proc/self/fd/1"]
+)
+def test_a_device_keeps_its_place(path):
+    with pytest.raises(DataError, match="device or a pipe"):
+        require_file_place(path)
+    require_file_place("/dev/shm/a-file")
+
+
+def test_a_file_behind_a_link_is_one(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "nowhere").symlink_to("missing")
+    for name in ("file", "link", "nowhere", "new"):
+        require_file_place(tmp_path / name)
+
+
+# --- an output with the name of an input
+
+
+@pytest.mark.parametrize(
+    "name", ["teach", "mine", "raw rows", "split_heldout", "filter_pairs", "hide_pairs", "augment_targets"]
+)
+def test_what_is_read_is_not_written_over(name, given, tmp_path, capsys, monkeypatch):
+    for place in PROGRAMS:
+        monkeypatch.syspath_prepend(place)
+    for source in ("a", "few", "mined.tsv", "bitext.swa", "bitext.eng"):
+        shutil.copy(given / source, tmp_path / source)
+    shutil.copy(given / "bitext.swa", tmp_path / "kept.swa"), shutil.copy(given / "bitext.eng", tmp_path / "kept.eng")
+    teacher, pair = own_teacher(given), ["--pair", "swa-eng"]
+    main, words = {
+        "teach": (teach, ["--teacher", teacher, "--input", tmp_path / "a", "--output", tmp_path / "a"]),
+        "mine": (mine, ["--src-text", tmp_path / "few", "--tgt-text", tmp_path / "few", "--src-emb", given / "few.npy",
+                        "--tgt-emb", given / "few.npy", "--output", tmp_path / "few"]),
+        "raw rows": (embed, ["--path", teacher, "--raw", "--input", tmp_path / "a", "--output", f"{tmp_path}/./a"]),
+        "split_heldout": (_program("split_heldout"), [*pair, "--input", tmp_path / "bitext", "--train", tmp_path / "bitext",
+                                                      "--heldout", f"{tmp_path / 'dev'}=5"]),
+        "filter_pairs": (_program("filter_pairs"), [*pair, "--input", tmp_path / "bitext", "--output", tmp_path / "bitext"]),
+        "hide_pairs": (_program("hide_pairs"), [*pair, "--input", tmp_path / "kept", "--hide", 4, "--output", tmp_path]),
+        "augment_targets": (_program("augment_targets"), ["--input", tmp_path / "a", "--output", tmp_path / "a"]),
+    }[name]  # fmt: skip
+    before = content(tmp_path)
+    refused(capsys, main, words, "is read or written already by this command; give the output a name of its own")
+    assert content(tmp_path) == before
+
+
+def test_a_report_takes_no_other_files_place(given, tmp_path, capsys):
+    (tmp_path / "results.json").write_text("{}")
+    refused(capsys, report, ["--work", given / "run", "--output", tmp_path / "results.json"], "is no HTML page")
+    assert (tmp_path / "results.json").read_text() == "{}"
+    for _ in range(2):
+        assert report(["--work", str(given / "run"), "--output", str(tmp_path / "page")]) == 0
 
 
 # --- two runs
