@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -105,14 +106,13 @@ def hold_out(folder: Path, pair: str, lines: int) -> int:
     """Split ``folder/train`` into train and dev; the number of dev pairs, 0 where the corpus is too small."""
     wanted = min(defaults.HELDOUT, int(lines * defaults.HELDOUT_SHARE))
     while wanted >= defaults.MIN_VALID:
-        command = [sys.executable, str(SPLIT), "--quiet", "--pair", pair, "--input", str(folder / "train")]
-        done = subprocess.run(
-            [*command, "--train", str(folder / "train"), "--heldout", f"{folder / 'dev'}={wanted}"],
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode == 0:
-            return wanted
+        with tempfile.TemporaryDirectory(dir=folder) as made:
+            command = [sys.executable, str(SPLIT), "--quiet", "--pair", pair, "--input", str(folder / "train")]
+            command += ["--train", f"{made}/train", "--heldout", f"{made}/dev={wanted}"]
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                for path in Path(made).iterdir():
+                    os.replace(path, folder / path.name)
+                return wanted
         wanted //= 2
     return 0
 
