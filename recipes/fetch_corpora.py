@@ -270,6 +270,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--config",
         nargs="+",
+        action="extend",
         default=[],
         metavar="FOLDER",
         help="folders with a config.sh; all families if none is named",
@@ -294,6 +295,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--accept-changed",
         nargs="+",
+        action="extend",
         default=[],
         metavar="ID",
         help="take these corpora although they are not what they were",

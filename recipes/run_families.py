@@ -236,7 +236,14 @@ def parser() -> argparse.ArgumentParser:
     where = result.add_mutually_exclusive_group()
     where.add_argument("--local", action="store_true", help="one after the other on this machine (the default)")
     where.add_argument("--slurm", action="store_true", help="a SLURM job for each family")
-    add("--only", nargs="+", default=[], metavar="FAMILY", help="these families, or folders that recipes/plan.sh wrote")
+    add(
+        "--only",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FAMILY",
+        help="these families, or folders that recipes/plan.sh wrote",
+    )
     add("--work", default=str(HERE.parent / "work"), metavar="DIR", help="DIR/FAMILY is a family's work directory")
     add("--sbatch", default="", metavar="OPTIONS", help="options of sbatch, in one word")
     add(

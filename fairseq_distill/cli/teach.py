@@ -22,9 +22,16 @@ def make_teach_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--teacher", required=True, metavar="KIND:PATH", help="; ".join(KINDS.values()))
     parser.add_argument(
-        "--input", required=True, nargs="+", metavar="FILE", help="texts, one sentence a line (.gz too)"
+        "--input",
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help="texts, one sentence a line (.gz too)",
     )
-    parser.add_argument("--output", required=True, nargs="+", metavar="OUT.npy", help="one output for each input")
+    parser.add_argument(
+        "--output", required=True, nargs="+", action="extend", metavar="OUT.npy", help="one output for each input"
+    )
     parser.add_argument(
         "--increments",
         type=int,

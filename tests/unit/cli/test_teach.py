@@ -55,6 +55,13 @@ def test_teaches_several_texts_and_parts(text, tmp_path, hash_teacher):
     assert read_info(outputs[0]).extra["spec"] == "sbert:x"
 
 
+def test_options_of_several_files_may_be_repeated(text, tmp_path, hash_teacher):
+    outputs = [str(tmp_path / "a.npy"), str(tmp_path / "b.npy")]
+    words = ["--input", text, "--output", outputs[0], "--input", text, "--output", outputs[1]]
+    assert cli_main(["--teacher", "sbert:x", *words]) == 0
+    assert all(len(open_embeddings(output)) == len(LINES) for output in outputs)
+
+
 def test_takes_over_ready_embeddings(text, tmp_path):
     rows = np.arange(12, dtype=np.float16).reshape(3, 4)
     rows.tofile(tmp_path / "made.raw")
