@@ -238,7 +238,8 @@ class TorchProduct(ABC):
         try:
             self.workers.each(piece, spans(start, stop, size))
         finally:
-            self.torch.set_num_threads(threads)
+            if self.workers.threads > 1:
+                self.torch.set_num_threads(threads)
 
     @abstractmethod
     def _convert(self, unit: Any, into: Any, first: bool) -> None:
