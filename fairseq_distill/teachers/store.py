@@ -26,7 +26,7 @@ from fairseq_distill.formats.embeddings import (
 from fairseq_distill.formats.lines import count_lines, iter_lines, require_file
 from fairseq_distill.formats.partial import PartialRows, is_current, read_partial_key, sweep_partial
 from fairseq_distill.progress import Progress, counted
-from fairseq_distill.teachers.stream import append_encoded, chunks, describe, require_distinct, settings_of
+from fairseq_distill.teachers.stream import append_encoded, chunks, describe, settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,6 @@ def teach(
     """
     start = time.monotonic()
     sources = sources_of(inputs, outputs, dtype, increments)
-    require_own_names(inputs, outputs)
     infos = {source: source.info(encoder, spec, unit_length) for source in sources}
 
     def current(source: Source) -> bool:
@@ -176,7 +175,7 @@ def sources_of(inputs: Sequence[PathLike], outputs: Sequence[PathLike], dtype: s
         raise ConfigError(f"{len(inputs):,} inputs but {len(outputs):,} outputs; name one output for each input.")
     if increments < 1:
         raise ConfigError(f"{increments} increments; give 1 (whole sentences only) or more.")
-    require_distinct([str(output) for output in outputs], "--output")
+    require_own_names(inputs, outputs)
     sources = []
     for text, output in zip(inputs, outputs):
         require_file(text)

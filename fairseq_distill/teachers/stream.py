@@ -1,12 +1,12 @@
 """Sentences to rows on the disk, chunk by chunk: what ``fairseq-teach`` and ``fairseq-embed`` do alike."""
 
 import logging
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 
 from fairseq_distill.encoder import SentenceEncoder, encode_stream
-from fairseq_distill.errors import ConfigError, DataError
+from fairseq_distill.errors import DataError
 from fairseq_distill.formats.embeddings import EmbeddingInfo
 from fairseq_distill.formats.partial import PartialRows
 from fairseq_distill.progress import Progress
@@ -91,10 +91,3 @@ def describe(
     if getattr(encoder, "precision", None) == "int8":
         extra["precision"] = "int8"
     return EmbeddingInfo(encoder.name, encoder.space, encoder.normaliser, text_sha256, unit_length, extra=extra)
-
-
-def require_distinct(paths: Sequence[str], option: str) -> None:
-    """Raise a ConfigError when a file name stands twice."""
-    for path in paths:
-        if list(paths).count(path) > 1:
-            raise ConfigError(f"{option} names {path} twice; one would overwrite the other.")

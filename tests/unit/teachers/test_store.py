@@ -234,7 +234,7 @@ def test_inputs_and_outputs_must_fit(tmp_path):
     text = write(tmp_path / "t", TEXT)
     with pytest.raises(ConfigError, match="2 inputs but 1 outputs"):
         teach(HashEncoder(), [text, text], [tmp_path / "o.npy"])
-    with pytest.raises(ConfigError, match="twice"):
+    with pytest.raises(ConfigError, match="read or written already"):
         teach(HashEncoder(), [text, text], [tmp_path / "o.npy", tmp_path / "o.npy"])
     with pytest.raises(ConfigError, match="0 increments"):
         teach(HashEncoder(), [text], [tmp_path / "o.npy"], increments=0)
